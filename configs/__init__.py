@@ -1,0 +1,1 @@
+"""Experiments: one commented file each, package data that commands find anywhere."""

@@ -1,0 +1,60 @@
+"""Captions drawn scenes: the built-in data set, no network, no data to fetch.
+
+    python -m trainers.captioning --workdir=runs/captioning
+
+Every field of a captioning config is declared here; the other files change some.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    """All fields, with the values of the built-in experiment."""
+    config = ConfigDict()
+    config.seed = 0
+
+    config.data = ConfigDict()
+    config.data.root = (
+        ""  # Flickr8k or COCO folder, or a CSV / JSON-lines file; "": drawn
+    )
+    config.data.test = ""  # captions to score besides, in any of those layouts
+    config.data.drawn_train = 2400  # scenes drawn for each split where root is ""
+    config.data.drawn_val = 200
+    config.data.drawn_test = 300
+    config.data.train_pictures = 0  # how many of the training split to use; 0: all
+    config.data.captions_per_picture = 0  # how many of a picture's captions; 0: all
+    config.data.max_words = 30  # longer training captions are cut
+    config.data.min_count = 1  # rarer words become <UNK>
+    config.data.skip_bad_lines = False  # skip and count them instead of ending the run
+    config.data.cache = ""  # folder of picture features; "": ~/.cache/kerasdl
+
+    config.model = ConfigDict()
+    config.model.backbone = "efficientnet_lite0"
+    config.model.image_size = 224  # pixels; pictures are squashed to a square
+    config.model.grid = 0  # 0: pooled features; k: k x k cells, so that places survive
+    config.model.rnn = "lstm"  # or "rnn"
+    config.model.units = 512
+    config.model.embedding_dim = 256
+    config.model.dropout = 0.0  # on word vectors and on the recurrent output
+
+    config.weights = ""  # the backbone's weights from a file; "": those it ships with
+
+    config.epochs = 12
+    config.batch_size = 64  # captions
+    config.learning_rate = 1e-3
+    config.schedule = "cosine"  # to 0 over `epochs`; or "exponential"
+    config.rate_decay = 1.0  # of "exponential", an epoch
+    config.weight_decay = 0.0
+    config.clip_norm = 0.0  # of the whole gradient; 0: none
+    config.monitor = "val/cider"  # chooses the epoch that is kept
+    config.patience = 0  # epochs without a better one before stopping; 0: never
+
+    config.decode = ConfigDict()
+    config.decode.max_length = 30  # words
+    config.decode.beam_size = 1  # 1: greedy
+    config.decode.length_penalty = 0.0
+
+    config.report = ConfigDict()
+    config.report.samples = 9  # pictures in samples.png
+    config.report.train_pictures = 100  # training pictures captioned for train/ metrics
+    return config

@@ -1,0 +1,20 @@
+"""Captions Flickr8k pictures with an LSTM on pooled ImageNet features.
+
+    python -m trainers.captioning --config=configs/captioning/flickr8k_lstm.py \
+        --config.data.root=FLICKR8K_FOLDER --workdir=runs/flickr8k_lstm
+"""
+
+from ml_collections import ConfigDict
+
+from configs.captioning import default
+
+
+def get_config() -> ConfigDict:
+    """The Flickr8k experiment, LSTM."""
+    config = default.get_config()
+    config.data.min_count = 3
+    config.model.dropout = 0.5
+    config.epochs = 20
+    config.clip_norm = 5.0
+    config.monitor = "val/cider"
+    return config

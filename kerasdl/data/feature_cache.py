@@ -1,0 +1,89 @@
+"""Features of pictures on disk, so that a frozen network sees each picture once."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from kerasdl.errors import InputError
+
+
+def default_cache_folder() -> Path:
+    """`$KERASDL_CACHE`, or `~/.cache/kerasdl` where that is unset or empty."""
+    chosen = os.environ.get("KERASDL_CACHE")
+    return Path(chosen) if chosen else Path.home() / ".cache" / "kerasdl"
+
+
+class FeatureCache:
+    """One `.npy` file a picture, under `folder`/digest of `key`/digest of the bytes.
+
+    A picture is found by its content, so renamed and repeated pictures are computed
+    once, and an edited one again. Features are computed one picture at a time: a
+    convolution over a batch sums in another order than over one picture, and then the
+    result would depend on which pictures had been cached before. Files appear whole or
+    not at all; a damaged one is computed again.
+
+    Args:
+        folder: The cache's root, made where it does not exist; None for
+            `default_cache_folder()`.
+        key: Everything but the picture that the features depend on: backbone, input
+            size, output, preparation, and digest of the weights.
+
+    Raises:
+        InputError: Where the folder cannot be made.
+    """
+
+    def __init__(self, folder: str | Path | None, key: str) -> None:
+        root = default_cache_folder() if folder is None else Path(folder)
+        self.folder = root / hashlib.sha256(key.encode()).hexdigest()[:16]
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / "key.txt").write_text(key + "\n", encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"the feature cache cannot be written: {error}.") from error
+
+    def get(
+        self, data: bytes, name: str, extract: Callable[[bytes, str], np.ndarray]
+    ) -> np.ndarray:
+        """The features of one picture.
+
+        Args:
+            data: The picture's encoded bytes.
+            name: What errors call it.
+            extract: Computes the features from `data` and `name` where they are not
+                there yet.
+
+        Returns:
+            What `extract` returned, now or at an earlier time, bit for bit.
+
+        Raises:
+            InputError: As `extract` does for a broken picture; nothing is stored then.
+        """
+        path = self.folder / f"{hashlib.sha256(data).hexdigest()}.npy"
+        features = _load(path)
+        if features is None:
+            features = np.asarray(extract(data, name))
+            _save(path, features)
+        return features
+
+
+def _load(path: Path) -> np.ndarray | None:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+
+
+def _save(path: Path, features: np.ndarray) -> None:
+    """Writes the file whole or not at all, also where two runs write the same one."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.save(file, features)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,85 @@
+"""`kerasdl.load`: a trained run as an object that answers for new inputs."""
+
+from pathlib import Path
+from typing import Any
+
+from kerasdl.errors import InputError
+
+
+def load(workdir: str | Path) -> Any:
+    """Loads the best model of a run.
+
+    Args:
+        workdir: The folder that a trainer wrote.
+
+    Returns:
+        For captioning, an object with `.caption(path)`.
+
+    Raises:
+        InputError: Where the folder holds no finished run of a known job.
+    """
+    from kerasdl.training.workdir import read_run
+
+    root = Path(workdir)
+    run = read_run(root)
+    if run["job"] not in _LOADERS:
+        raise InputError(
+            f"{root / 'config.json'}: job must be one of {', '.join(_LOADERS)}, "
+            f"got {run['job']!r}."
+        )
+    if not (root / "model.keras").is_file():
+        raise InputError(
+            f"{str(root)!r} holds no model.keras: the run has not finished; start the "
+            "same command again."
+        )
+    return _LOADERS[run["job"]](root, run["config"])
+
+
+class TrainedCaptioner:
+    """A trained captioner with its vocabulary and decoding settings.
+
+    Args:
+        root: The run's folder.
+        config: The run's resolved config.
+
+    Attributes:
+        model: The `kerasdl.models.captioner.Captioner`.
+        vocabulary: The `kerasdl.data.vocabulary.Vocabulary` of its word ids.
+    """
+
+    def __init__(self, root: Path, config: dict[str, Any]) -> None:
+        import keras
+
+        import kerasdl.models.captioner  # registers the classes that model.keras names
+        from kerasdl.data.vocabulary import Vocabulary
+
+        del kerasdl
+        self.model = keras.saving.load_model(root / "model.keras", compile=False)
+        self.vocabulary = Vocabulary.load(root / "vocab.txt")
+        self._decode = config["decode"]
+
+    def caption(self, path: str | Path) -> str:
+        """The caption of the picture at `path`.
+
+        Raises:
+            InputError: Where the file is no picture that can be read.
+        """
+        from kerasdl.data.pictures import read_picture
+
+        return self.caption_image(read_picture(path))
+
+    def caption_image(self, image: Any) -> str:
+        """The caption of a picture, uint8 (H, W, 3), RGB."""
+        import numpy as np
+
+        from kerasdl.data.pictures import prepare_picture
+
+        size = self.model.image_size
+        prepared = prepare_picture(image, size, "squash")
+        ids, _ = self.model.generate(
+            prepared[np.newaxis].astype(np.float32), **self._decode
+        )
+        return self.vocabulary.decode(np.asarray(ids)[0])
+
+
+_LOADERS = {"captioning": TrainedCaptioner}

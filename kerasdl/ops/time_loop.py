@@ -1,0 +1,111 @@
+"""The loop over time that every recurrent pass of this package runs in."""
+
+import contextlib
+import contextvars
+
+import tensorflow as tf
+
+_IN_BUFFERS = contextvars.ContextVar("emissions_in_buffers", default=False)
+
+
+@contextlib.contextmanager
+def emissions_in_buffers():
+    """Has loops traced inside write their emissions into one tensor, not a `TensorArray`.
+
+    For exports: LiteRT (TFLite) has no built-in operation for a `TensorArray`, and its
+    loops run with an unknown batch and length when they carry a buffer of fixed shape
+    that `tf.tensor_scatter_nd_update` writes into. Slower elsewhere.
+    """
+    token = _IN_BUFFERS.set(True)
+    try:
+        yield
+    finally:
+        _IN_BUFFERS.reset(token)
+
+
+def time_loop(step, carry, elements, emitted, steps, reverse=False, unroll=False):
+    """Applies `step` along the leading (time) axis.
+
+    Args:
+        step: (carry, slices) -> (carry, emissions); lists of tensors. `slices` holds the
+            t-th slice of each of `elements`.
+        carry: list of tensors, the state before the first step.
+        elements: list of tensors (T, ...).
+        emitted: list of `tf.TensorSpec`, one an emission of a step, without time axis.
+        steps: T, a Python integer where it is known, a scalar int32 tensor otherwise.
+        reverse: run from t = T-1 down to 0. Emissions still lie at their own t.
+        unroll: write the steps out instead of a loop; T must be a Python integer.
+
+    Returns:
+        (carry after the last step, list of stacked emissions (T, ...)).
+    """
+    if unroll:
+        return _unrolled(step, carry, elements, steps, reverse)
+    if _IN_BUFFERS.get():
+        return _in_buffers(step, carry, elements, emitted, steps, reverse)
+    stores = [
+        tf.TensorArray(spec.dtype, size=steps, element_shape=spec.shape)
+        for spec in emitted
+    ]
+
+    def body(k, carry, stores):
+        t = steps - 1 - k if reverse else k
+        # Slicing the leading axis shares memory with the whole; reading from a
+        # TensorArray would first copy every element into it.
+        carry, emissions = step(carry, [element[t] for element in elements])
+        stores = [
+            store.write(t, emission)
+            for store, emission in zip(stores, emissions, strict=True)
+        ]
+        return k + 1, carry, stores
+
+    _, carry, stores = tf.while_loop(
+        lambda k, *_: k < steps,
+        body,
+        (tf.constant(0), list(carry), stores),
+        maximum_iterations=steps,
+    )
+    return carry, [store.stack() for store in stores]
+
+
+def _unrolled(step, carry, elements, steps, reverse):
+    rows = [tf.unstack(element, num=steps) for element in elements]
+    emissions = [None] * steps
+    for t in reversed(range(steps)) if reverse else range(steps):
+        carry, emissions[t] = step(carry, [row[t] for row in rows])
+    return carry, [tf.stack(column) for column in zip(*emissions, strict=True)]
+
+
+def _in_buffers(step, carry, elements, emitted, steps, reverse):
+    batch = tf.shape(carry[0])[0]
+    buffers = [
+        tf.zeros(tf.stack([steps, batch, *spec.shape[1:]]), spec.dtype)
+        for spec in emitted
+    ]
+
+    def body(k, carry, buffers):
+        t = steps - 1 - k if reverse else k
+        carry, emissions = step(carry, [element[t] for element in elements])
+        buffers = [
+            tf.tensor_scatter_nd_update(buffer, [[t]], emission[tf.newaxis])
+            for buffer, emission in zip(buffers, emissions, strict=True)
+        ]
+        return k + 1, carry, buffers
+
+    state = (tf.constant(0), list(carry), buffers)
+    _, carry, buffers = tf.while_loop(
+        lambda k, *_: k < steps,
+        body,
+        state,
+        shape_invariants=tf.nest.map_structure(
+            lambda tensor: (
+                tf.TensorShape([None] * (tensor.shape.rank - 1)).concatenate(
+                    tensor.shape[-1:]
+                )
+                if tensor.shape.rank
+                else tensor.shape
+            ),
+            state,
+        ),
+    )
+    return carry, buffers

@@ -1,0 +1,1 @@
+"""What a run shows people: curves, sample pictures and the report page."""

@@ -1,0 +1,102 @@
+"""`report.html`: a run's figures and pictures on one page that needs no server."""
+
+import base64
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from kerasdl.training.config import flatten
+from kerasdl.training.workdir import read_run, write_text
+
+_TEMPLATES = jinja2.Environment(
+    loader=jinja2.PackageLoader("kerasdl.reports"),
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    undefined=jinja2.StrictUndefined,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table: `header` names its columns; each row has as many cells."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A part of the page: a heading, text, pictures (PNG files) and tables."""
+
+    title: str
+    text: str = ""
+    pictures: Sequence[Path] = ()
+    tables: Sequence[Table] = ()
+
+
+def format_figure(value: Any) -> str:
+    """A metric as people read it.
+
+    >>> format_figure(0.123456), format_figure(1234567), format_figure("lstm")
+    ('0.1235', '1,234,567', 'lstm')
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.4g}"
+
+
+def write_report(
+    root: Path,
+    title: str,
+    summary: str,
+    metrics: Mapping[str, Any],
+    sections: Sequence[Section],
+    notes: Sequence[str] = (),
+) -> Path:
+    """Writes `report.html` into a run's folder, its pictures inlined.
+
+    Args:
+        root: The run's folder; its config.json is shown on the page.
+        title: The page's title.
+        summary: A sentence or two under it.
+        metrics: The run's final figures.
+        sections: What is shown between the figures and the config.
+        notes: What a reader must know to trust the figures: pictures skipped, what is
+            not deterministic.
+
+    Returns:
+        The page's path.
+    """
+    run = read_run(root)
+    page = _TEMPLATES.get_template("report.html").render(
+        title=title,
+        summary=summary,
+        metrics={name: format_figure(value) for name, value in metrics.items()},
+        sections=[
+            {
+                "title": section.title,
+                "text": section.text,
+                "pictures": [(path.stem, _inline(path)) for path in section.pictures],
+                "tables": section.tables,
+            }
+            for section in sections
+        ],
+        notes=notes,
+        command=run["command"],
+        config={name: repr(value) for name, value in flatten(run["config"]).items()},
+        versions=run["versions"],
+        format_figure=format_figure,
+    )
+    path = root / "report.html"
+    write_text(path, page)
+    return path
+
+
+def _inline(path: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")

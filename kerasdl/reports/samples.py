@@ -1,0 +1,64 @@
+"""Sample pictures with their captions or labels, as a grid."""
+
+import dataclasses
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from kerasdl.reports.curves import save_figure
+
+CELL_INCHES = 3.1
+WRAP_CHARACTERS = 42
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """One picture of a grid.
+
+    Attributes:
+        image: uint8 (H, W, 3), RGB.
+        title: The line above the picture, such as its split.
+        lines: The lines below it, each wrapped as it needs.
+        colour: Of the lines; any that matplotlib knows.
+    """
+
+    image: np.ndarray
+    title: str
+    lines: tuple[str, ...]
+    colour: str = "black"
+
+
+def save_sample_grid(samples: Sequence[Sample], path: Path, columns: int = 3) -> None:
+    """Draws the samples row by row into one PNG file."""
+    columns = max(1, min(columns, len(samples)))
+    rows = max(1, -(-len(samples) // columns))
+    captions = [
+        "\n".join(textwrap.fill(line, WRAP_CHARACTERS) for line in sample.lines)
+        for sample in samples
+    ]
+    most_lines = max((caption.count("\n") + 1 for caption in captions), default=1)
+    height = CELL_INCHES + 0.35 + 0.19 * most_lines
+    figure = Figure(
+        figsize=(CELL_INCHES * 1.15 * columns, height * rows), layout="constrained"
+    )
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes:
+        axis.set_axis_off()
+    for axis, sample, caption in zip(axes, samples, captions, strict=False):
+        axis.imshow(sample.image, interpolation="antialiased")
+        axis.set_title(sample.title, fontsize=9, color="0.4", loc="left")
+        axis.text(
+            0.0,
+            -0.03,
+            caption,
+            transform=axis.transAxes,
+            fontsize=8.5,
+            va="top",
+            color=sample.colour,
+            # `$` in a caption is a character, not the start of an equation.
+            parse_math=False,
+        )
+    save_figure(figure, path)

@@ -1,0 +1,1 @@
+"""Training: configs, workdirs, checkpoints, and the loop that the jobs share."""

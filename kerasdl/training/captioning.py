@@ -1,0 +1,274 @@
+"""What the captioning trainer is made of: splits, features, batches, scores."""
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+from ml_collections import ConfigDict
+
+from kerasdl.data.caption_readers import CaptionDataset, CaptionedPicture, read_captions
+from kerasdl.data.feature_cache import FeatureCache
+from kerasdl.data.pictures import decode_picture, prepare_picture
+from kerasdl.data.scenes import drawn_scenes
+from kerasdl.data.vocabulary import NULL, Vocabulary, caption_tokens
+from kerasdl.errors import InputError
+from kerasdl.metrics.captions import bleu1_single, coco_scores
+from kerasdl.models.backbones import build_backbone
+from kerasdl.models.captioner import CaptionDecoder, Captioner
+from kerasdl.ops import masked_softmax_loss
+from kerasdl.training.progress import say, track
+
+# Of the pictures of a run, the share that may be broken before the run ends.
+MOST_BROKEN = 0.05
+# Pictures decoded at once when captions are scored.
+DECODE_BATCH = 100
+
+
+def load_dataset(config: ConfigDict) -> CaptionDataset:
+    """The data set that `config.data` names, with `data.test` as its test split if given.
+
+    Raises:
+        InputError: Where a file is missing or malformed, or the training split is empty.
+    """
+    data = config.data
+    if data.root:
+        dataset = read_captions(data.root, skip_bad_lines=data.skip_bad_lines)
+    else:
+        dataset = drawn_scenes(
+            config.seed,
+            train=data.drawn_train,
+            val=data.drawn_val,
+            test=data.drawn_test,
+        )
+    if data.test:
+        given = read_captions(data.test, skip_bad_lines=data.skip_bad_lines)
+        pictures = given.test or given.val or given.train
+        dataset = dataclasses.replace(dataset, test=pictures)
+    if not dataset.train:
+        raise InputError(f"--config.data.root has no training picture: {data.root!r}.")
+    if data.train_pictures:
+        dataset = dataclasses.replace(dataset, train=dataset.train[: data.train_pictures])
+    return dataset
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Pictures that could be read, with their features.
+
+    Attributes:
+        pictures: N pictures with their captions.
+        features: float32 (N, F).
+    """
+
+    pictures: Sequence[CaptionedPicture]
+    features: np.ndarray
+
+    @property
+    def references(self) -> list[list[str]]:
+        """Each picture's captions, in file order."""
+        return [list(picture.captions) for picture in self.pictures]
+
+    def first(self, count: int) -> "Split":
+        """The first `count` pictures."""
+        return Split(self.pictures[:count], self.features[:count])
+
+
+class FeatureExtractor:
+    """Features of pictures by a fixed backbone, through the cache on disk.
+
+    Args:
+        captioner: Its `features` maps float32 (1, S, S, 3) in 0..255 to (1, F).
+        cache: The folder of features of pictures seen before; "" for the usual one.
+
+    Attributes:
+        broken: The message of each picture that could not be read.
+        total: How many pictures were asked for.
+    """
+
+    def __init__(self, captioner: Captioner, cache: str = "") -> None:
+        self._features = tf.function(captioner.features)
+        self._size = captioner.image_size
+        self._cache = FeatureCache(cache or None, _feature_key(captioner))
+        self.broken: list[str] = []
+        self.total = 0
+
+    def _extract(self, data: bytes, name: str) -> np.ndarray:
+        image = prepare_picture(decode_picture(data, name), self._size, "squash")
+        return self._features(image[np.newaxis].astype(np.float32)).numpy()[0]
+
+    def split(self, pictures: Sequence[CaptionedPicture], what: str) -> Split:
+        """`pictures` with their features, less those that are broken.
+
+        Raises:
+            InputError: Where more than `MOST_BROKEN` of them are.
+        """
+        kept, rows, broken = [], [], []
+        for picture in track(pictures, len(pictures), f"features of {what}"):
+            try:
+                rows.append(self._cache.get(picture.bytes(), picture.name, self._extract))
+                kept.append(picture)
+            except InputError as error:
+                broken.append(str(error))
+                say(f"skipped: {error}")
+        self.broken += broken
+        self.total += len(pictures)
+        if len(broken) > MOST_BROKEN * len(pictures):
+            raise InputError(
+                f"{len(broken)} of {len(pictures)} {what} pictures cannot be read, more "
+                f"than {MOST_BROKEN:.0%}; the first: {broken[0]}"
+            )
+        return Split(kept, np.stack(rows) if rows else np.zeros((0, 0), np.float32))
+
+
+def _feature_key(captioner: Captioner) -> str:
+    """What the features depend on besides the picture."""
+    weights = hashlib.sha256()
+    for variable in captioner.backbone.weights:
+        weights.update(np.ascontiguousarray(variable).tobytes())
+    return (
+        f"{captioner.backbone.name} {captioner.image_size} squash grid={captioner.grid} "
+        f"{weights.hexdigest()}"
+    )
+
+
+def build_vocabulary(
+    pictures: Sequence[CaptionedPicture], config: ConfigDict
+) -> Vocabulary:
+    """The words of the captions that are trained on."""
+    captions = (c for picture in pictures for c in chosen_captions(picture, config))
+    return Vocabulary.build(
+        map(caption_tokens, captions), min_count=config.data.min_count
+    )
+
+
+def chosen_captions(picture: CaptionedPicture, config: ConfigDict) -> Sequence[str]:
+    """The captions of a picture that are trained on, the first in file order."""
+    return picture.captions[: config.data.captions_per_picture or None]
+
+
+def build_captioner(config: ConfigDict, vocabulary_size: int) -> Captioner:
+    """An untrained captioner on a pretrained backbone."""
+    model = config.model
+    backbone = build_backbone(
+        model.backbone,
+        size=model.image_size,
+        output="grid" if model.grid else "pooled",
+        weights=config.weights or "default",
+    )
+    feature_dim = backbone.output_shape[-1] * (model.grid or 1) ** 2
+    decoder = CaptionDecoder(
+        vocabulary_size,
+        feature_dim,
+        rnn=model.rnn,
+        embedding_dim=model.embedding_dim,
+        units=model.units,
+        dropout=model.dropout,
+    )
+    return Captioner(backbone, decoder, grid=model.grid)
+
+
+class CaptionBatches:
+    """Minibatches of captions with the features of their pictures.
+
+    Each epoch's order is a function of the seed and the epoch alone.
+
+    Args:
+        split: The training split.
+        vocabulary: Encodes its captions.
+        config: The run's config.
+    """
+
+    signature = (
+        tf.TensorSpec((None, None), tf.float32),
+        tf.TensorSpec((None, None), tf.int32),
+        tf.TensorSpec((None, None), tf.int32),
+    )
+
+    def __init__(self, split: Split, vocabulary: Vocabulary, config: ConfigDict) -> None:
+        pairs = [
+            (index, caption)
+            for index, picture in enumerate(split.pictures)
+            for caption in chosen_captions(picture, config)
+        ]
+        self._features = split.features
+        self._picture = np.array([index for index, _ in pairs])
+        self._inputs, self._targets = vocabulary.encode_captions(
+            [caption for _, caption in pairs], config.data.max_words
+        )
+        self._seed = config.seed
+        self._size = config.batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self._picture) // self._size)
+
+    def __call__(self, epoch: int) -> Iterator[tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
+        """Features (N, F), inputs (N, T) and targets (N, T) of each step of `epoch`."""
+        order = np.random.default_rng([self._seed, epoch]).permutation(len(self._picture))
+        for start in range(0, len(order), self._size):
+            chosen = order[start : start + self._size]
+            targets = self._targets[chosen]
+            longest = int((targets != NULL).sum(axis=1).max())
+            yield (
+                tf.constant(self._features[self._picture[chosen]]),
+                tf.constant(self._inputs[chosen, :longest]),
+                tf.constant(targets[:, :longest]),
+            )
+
+
+def caption_loss(decoder: CaptionDecoder):
+    """The training loss of one minibatch: summed over time, averaged over captions."""
+
+    def loss(features: tf.Tensor, inputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        logits = decoder((features, inputs), training=True)
+        return masked_softmax_loss(logits, targets, tf.not_equal(targets, NULL))
+
+    return loss
+
+
+class CaptionScorer:
+    """Captions pictures from their features and scores the captions.
+
+    Args:
+        decoder: The model to score, as it stands at each call.
+        vocabulary: Turns its ids into words.
+        decode: `max_length`, `beam_size`, `length_penalty`.
+    """
+
+    def __init__(
+        self, decoder: CaptionDecoder, vocabulary: Vocabulary, decode: Mapping
+    ) -> None:
+        self._generate = tf.function(
+            lambda features: decoder.generate(features, **decode)[0],
+            input_signature=[tf.TensorSpec((None, decoder.feature_dim), tf.float32)],
+        )
+        self._vocabulary = vocabulary
+
+    def captions(self, features: np.ndarray) -> list[str]:
+        """A caption for each row of `features`."""
+        captions = []
+        for start in range(0, len(features), DECODE_BATCH):
+            ids = self._generate(features[start : start + DECODE_BATCH]).numpy()
+            captions += [self._vocabulary.decode(row) for row in ids]
+        return captions
+
+    def scores(self, split: Split, name: str) -> dict[str, float]:
+        """`name/bleu1_single` and the COCO metrics, empty where the split is."""
+        if not split.pictures:
+            return {}
+        hypotheses = self.captions(split.features)
+        scores = {"bleu1_single": bleu1_single(hypotheses, split.references)}
+        scores |= coco_scores(hypotheses, split.references)
+        return {f"{name}/{metric}": value for metric, value in scores.items()}
+
+
+def make_optimizer(config: ConfigDict) -> keras.optimizers.Optimizer:
+    """Adam, or AdamW where the config decays weights."""
+    clip = config.clip_norm or None
+    if config.weight_decay:
+        return keras.optimizers.AdamW(
+            config.learning_rate, weight_decay=config.weight_decay, global_clipnorm=clip
+        )
+    return keras.optimizers.Adam(config.learning_rate, global_clipnorm=clip)

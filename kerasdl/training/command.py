@@ -1,0 +1,89 @@
+"""How every command of kerasdl starts and ends: flags in, one line and an exit code out.
+
+TensorFlow takes seconds to import, so nothing here imports it: a wrong flag is
+answered at once.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from absl import app, flags
+
+from kerasdl.errors import InputError
+from kerasdl.training.config import with_config_argument
+from kerasdl.training.interrupts import Interrupted
+
+EXIT_INPUT = 1
+EXIT_USAGE = 2
+
+
+def run(main: Callable[[], None], argv: Sequence[str] | None = None) -> None:
+    """Parses the flags, calls `main` and ends the process with its exit code.
+
+    Exit codes: 0 done; 1 an input that `main` refused (`InputError`); 2 a wrong flag;
+    128 + the signal's number after Ctrl-C or SIGTERM. Each of the last three prints
+    one line and no traceback; any other exception is a bug and keeps its traceback.
+
+    Args:
+        main: The command, called with no argument once flags are parsed.
+        argv: The command line, program name first; `sys.argv` where it is `None`.
+
+    Raises:
+        SystemExit: Always.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    argv = list(sys.argv if argv is None else argv)
+    # config_flags looks overrides up in sys.argv, not in the arguments of app.run.
+    sys.argv = argv
+    app.run(lambda _: sys.exit(_guarded(main)), argv=argv, flags_parser=_parse_flags)
+
+
+def _parse_flags(argv: Sequence[str]) -> list[str]:
+    try:
+        argv = with_config_argument(argv)
+        sys.argv = list(argv)
+        rest = flags.FLAGS(argv)
+    except InputError as error:
+        _end(error, EXIT_USAGE)
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
+        _end(_flag_message(error, argv), EXIT_USAGE)
+    except Exception as error:  # a config file is Python: it may raise anything
+        _end(f"the file of --config cannot be read: {error}", EXIT_USAGE)
+    if len(rest) > 1:
+        _end(f"arguments start with `--`, got {rest[1]!r}.", EXIT_USAGE)
+    return rest
+
+
+def _flag_message(error: Exception, argv: Sequence[str]) -> str:
+    """`error` as one line that names the flag."""
+    text = str(error)
+    if isinstance(error, AttributeError | KeyError):
+        text = text.strip("\"'")
+        # ml_collections names the missing field alone; find the flag it came from.
+        for argument in argv:
+            flag = argument.split("=")[0]
+            if flag.startswith("--config.") and text in flag.split("."):
+                return f"unknown field in {flag!r}: the config has no {text!r}."
+    return text
+
+
+def _guarded(main: Callable[[], None]) -> int:
+    try:
+        main()
+    except InputError as error:
+        return _print_error(error, EXIT_INPUT)
+    except Interrupted as interrupt:
+        return _print_error(interrupt, 128 + interrupt.signal_number)
+    except KeyboardInterrupt:
+        return _print_error("interrupted", 130)
+    return 0
+
+
+def _print_error(message: object, code: int) -> int:
+    print(f"error: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
+    return code
+
+
+def _end(message: object, code: int) -> None:
+    sys.exit(_print_error(message, code))

@@ -1,0 +1,63 @@
+"""What importing the package costs, and that nothing in it imports upward."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import kerasdl
+from kerasdl.errors import InputError
+
+ROOT = Path(__file__).parent.parent
+
+# Of each package, those of the house that it may import; all may use errors.
+ALLOWED = {
+    "ops": {"ops"},
+    "layers": {"ops", "layers"},
+    "decoding": {"decoding", "data"},
+    "weights": {"weights"},
+    "data": {"data"},
+    "metrics": {"metrics", "data"},
+}
+
+
+def imported_modules(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def test_import_is_light():
+    heavy = ("tensorflow", "keras", "numpy")
+    code = f"import kerasdl, sys; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+@pytest.mark.parametrize("package", sorted(ALLOWED))
+def test_arrows_point_down(package):
+    for path in (ROOT / "kerasdl" / package).rglob("*.py"):
+        for module in imported_modules(path):
+            parts = module.split(".")
+            if parts[0] == "kerasdl" and len(parts) > 1 and parts[1] != "errors":
+                assert parts[1] in ALLOWED[package], f"{path}: {module}"
+            assert parts[0] not in {"trainers", "export", "configs"}, f"{path}: {module}"
+
+
+def test_the_library_imports_no_command():
+    for path in (ROOT / "kerasdl").rglob("*.py"):
+        for module in imported_modules(path):
+            assert module.split(".")[0] not in {"trainers", "export"}, f"{path}: {module}"
+
+
+def test_unknown_names_are_attribute_errors():
+    with pytest.raises(AttributeError, match="'nonsense'"):
+        kerasdl.nonsense  # noqa: B018
+
+
+def test_errors_are_one_line():
+    assert str(InputError("a\n  b")) == "a b"

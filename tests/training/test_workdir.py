@@ -1,0 +1,126 @@
+"""The run's folder: whole files, one run at a time, one config a folder."""
+
+import json
+
+import pytest
+
+from kerasdl.errors import InputError
+from kerasdl.training.workdir import (
+    MetricsLog,
+    Workdir,
+    atomic_path,
+    read_run,
+    write_json,
+)
+
+
+def read_rows(workdir):
+    return [
+        json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()
+    ]
+
+
+CONFIG = {"seed": 3, "epochs": 2, "data": {"root": "", "test": ""}}
+
+
+def test_atomic_path_leaves_the_old_file_on_failure(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_config_json_says_what_ran(tmp_path):
+    Workdir(tmp_path / "run", "captioning", CONFIG).close()
+    run = read_run(tmp_path / "run")
+    assert run["job"] == "captioning"
+    assert run["config"] == CONFIG
+    assert run["seed"] == 3
+    assert run["command"].startswith("python ")
+    assert {"python", "tensorflow", "keras", "numpy"} <= run["versions"].keys()
+
+
+def test_another_config_is_refused_by_field(tmp_path):
+    Workdir(tmp_path, "captioning", CONFIG).close()
+    other = CONFIG | {"seed": 4, "data": {"root": "x", "test": ""}}
+    with pytest.raises(InputError, match=r"data\.root \('' -> 'x'\), seed \(3 -> 4\)"):
+        Workdir(tmp_path, "captioning", other)
+    assert read_run(tmp_path)["config"] == CONFIG
+
+
+def test_more_epochs_and_a_test_set_are_accepted(tmp_path):
+    Workdir(tmp_path, "captioning", CONFIG).close()
+    more = CONFIG | {"epochs": 5, "data": {"root": "", "test": "t"}}
+    Workdir(tmp_path, "captioning", more).close()
+    assert read_run(tmp_path)["config"] == more
+
+
+def test_another_job_is_refused(tmp_path):
+    Workdir(tmp_path, "captioning", CONFIG).close()
+    with pytest.raises(InputError, match="holds a captioning run, not a text run"):
+        Workdir(tmp_path, "text", CONFIG)
+
+
+def test_a_folder_in_use_is_refused(tmp_path):
+    first = Workdir(tmp_path, "captioning", CONFIG)
+    with pytest.raises(InputError, match="in use by another run"):
+        Workdir(tmp_path, "captioning", CONFIG)
+    first.close()
+    Workdir(tmp_path, "captioning", CONFIG).close()
+
+
+def test_unwritable_folder(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"--workdir cannot be written: .*file"):
+        Workdir(tmp_path / "file" / "run", "captioning", CONFIG)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"job": 1, "config": {}}', '{"job": "x"}'])
+def test_damaged_config(tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(InputError, match=r"config\.json: not a run's config"):
+        read_run(tmp_path)
+
+
+def test_no_run(tmp_path):
+    with pytest.raises(InputError, match=r"no config\.json"):
+        read_run(tmp_path / "nothing")
+
+
+def test_metrics_rows_above_the_checkpoint_are_written_again(tmp_path):
+    workdir = Workdir(tmp_path, "captioning", CONFIG)
+    log = MetricsLog(workdir)
+    for epoch in (1, 2, 3):
+        log.append({"epoch": epoch, "train/loss": 1.0 / epoch})
+    with open(workdir / "metrics.jsonl", "a") as file:
+        file.write('{"epoch": 4, "train/lo')  # a kill in the middle of a row
+    again = MetricsLog(workdir)
+    again.resume(after=2)
+    again.append({"epoch": 3, "train/loss": 0.25})
+    rows = read_rows(workdir)
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert rows[-1]["train/loss"] == 0.25
+    assert again.column("train/loss") == ([1, 2, 3], [1.0, 0.5, 0.25])
+    assert list((workdir / "tensorboard").iterdir())
+
+
+def test_a_cut_last_row_is_mended(tmp_path):
+    """A row cut by a kill must not swallow the row that is appended after it."""
+    workdir = Workdir(tmp_path, "captioning", CONFIG)
+    log = MetricsLog(workdir)
+    log.append({"epoch": 1, "train/loss": 1.0})
+    with open(workdir / "metrics.jsonl", "a") as file:
+        file.write('{"epo')
+    again = MetricsLog(workdir)
+    again.resume(after=1)
+    again.append({"epoch": 2, "train/loss": 0.5})
+    rows = read_rows(workdir)
+    assert [row["epoch"] for row in rows] == [1, 2]
+
+
+def test_json_is_readable(tmp_path):
+    write_json(tmp_path / "a.json", {"word": "Tübingen"})
+    assert "Tübingen" in (tmp_path / "a.json").read_text(encoding="utf-8")

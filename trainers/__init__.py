@@ -1,0 +1,1 @@
+"""One command a job: `python -m trainers.captioning --workdir=DIR`."""
