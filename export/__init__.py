@@ -1,0 +1,1 @@
+"""Exports of trained models: SavedModel, TFLite, and prediction from either."""

@@ -1,5 +1,6 @@
 """`kerasdl.load`: a trained run as an object that answers for new inputs."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,4 +83,59 @@ class TrainedCaptioner:
         return self.vocabulary.decode(np.asarray(ids)[0])
 
 
-_LOADERS = {"captioning": TrainedCaptioner}
+class TrainedTextClassifier:
+    """A trained text classifier with its tokenizer, vocabulary and labels.
+
+    Args:
+        root: The run's folder; of a run of several models, the best one's.
+        config: The run's resolved config.
+
+    Attributes:
+        model: A `kerasdl.models.text.classifier.TextClassifier`.
+        tokenizer, vocabulary: From a text to ids.
+        labels: The name of each class.
+    """
+
+    def __init__(self, root: Path, config: dict[str, Any]) -> None:
+        import keras
+
+        import kerasdl.models.text.models  # registers the classes model.keras names
+        from kerasdl.data.text_tokens import TextVocabulary, Tokenizer
+
+        del kerasdl, config
+        self.model = keras.saving.load_model(root / "model.keras", compile=False)
+        self.vocabulary = TextVocabulary.load(root / "vocab.txt")
+        self.labels = (
+            (root / "labels.txt").read_text("utf-8").removesuffix("\n").split("\n")
+        )
+        self.tokenizer = Tokenizer.from_json((root / "tokenizer.json").read_text("utf-8"))
+
+    def predict(self, text: str) -> str:
+        """The label of a text.
+
+        Raises:
+            InputError: Where the text is empty or breaks another rule of text lines.
+        """
+        return self.predict_many([text])[0]
+
+    def predict_many(self, texts: Sequence[str]) -> list[str]:
+        """The label of each text; see `predict`."""
+        if not texts:
+            return []
+        return [self.labels[i] for i in self.probabilities(texts).argmax(axis=1)]
+
+    def probabilities(self, texts: Sequence[str]) -> Any:
+        """The probability of each class, float32 (N, K), in the order of `labels`."""
+        from kerasdl.data.text_graph import encode_texts
+        from kerasdl.data.text_lines import check_text
+        from kerasdl.training.text import TextScorer
+
+        for text in texts:
+            rule = check_text(text)
+            if rule is not None:
+                raise InputError(f"the text to classify: {rule}")
+        rows = encode_texts(texts, self.tokenizer, self.vocabulary)
+        return TextScorer(self.model).probabilities(rows)
+
+
+_LOADERS = {"captioning": TrainedCaptioner, "text": TrainedTextClassifier}

@@ -9,6 +9,7 @@ from absl import flags
 
 from kerasdl.training import command
 from kerasdl.training.config import check_choice, check_positive, define_flags
+from kerasdl.training.workdir import Workdir, atomic_path, write_json
 
 define_flags("configs/captioning/default.py")
 
@@ -20,15 +21,14 @@ def main() -> None:
     check_choice("schedule", config.schedule, ("cosine", "exponential"))
     check_positive(config, "epochs", "batch_size", "learning_rate", "data.max_words")
 
-    import keras
+    workdir = Workdir(flags.FLAGS.workdir, "captioning", config.to_dict())
+
+    import keras  # seconds, and noise: not before the arguments are known to be good
 
     from kerasdl.reports.captioning import report_captioning
     from kerasdl.training import captioning, schedules
     from kerasdl.training.loop import TrainingLoop, make_train_step
     from kerasdl.training.progress import say
-    from kerasdl.training.workdir import Workdir, atomic_path, write_json
-
-    workdir = Workdir(flags.FLAGS.workdir, "captioning", config.to_dict())
     keras.utils.set_random_seed(config.seed)
 
     dataset = captioning.load_dataset(config)

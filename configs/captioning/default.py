@@ -30,18 +30,21 @@ def get_config() -> ConfigDict:
 
     config.model = ConfigDict()
     config.model.backbone = "efficientnet_lite0"
-    config.model.image_size = 224  # pixels; pictures are squashed to a square
-    config.model.grid = 0  # 0: pooled features; k: k x k cells, so that places survive
+    config.model.layer = "block10_add"  # of the backbone, whose cells are used; "": last
+    config.model.image_size = 160  # pixels; pictures are squashed to a square
+    config.model.grid = 10  # 0: pooled features; k: k x k cells, so that places survive
+    config.model.attention = True  # on the cells; False: they are one long vector
+    config.model.feature_scale = 1.0  # on the standardised features
     config.model.rnn = "lstm"  # or "rnn"
-    config.model.units = 512
+    config.model.units = 256
     config.model.embedding_dim = 256
     config.model.dropout = 0.0  # on word vectors and on the recurrent output
 
     config.weights = ""  # the backbone's weights from a file; "": those it ships with
 
-    config.epochs = 12
+    config.epochs = 4
     config.batch_size = 64  # captions
-    config.learning_rate = 1e-3
+    config.learning_rate = 2e-3
     config.schedule = "cosine"  # to 0 over `epochs`; or "exponential"
     config.rate_decay = 1.0  # of "exponential", an epoch
     config.weight_decay = 0.0

@@ -12,6 +12,13 @@ from configs.captioning import default
 def get_config() -> ConfigDict:
     """The Flickr8k experiment, LSTM."""
     config = default.get_config()
+    config.model.layer = ""
+    config.model.image_size = 224
+    config.model.grid = 0  # one pooled vector a picture
+    config.model.attention = False
+    config.model.feature_scale = 0.1
+    config.model.units = 512
+    config.learning_rate = 1e-3
     config.data.min_count = 3
     config.model.dropout = 0.5
     config.epochs = 20

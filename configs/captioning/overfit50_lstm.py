@@ -3,7 +3,7 @@
     python -m trainers.captioning --config=configs/captioning/overfit50_lstm.py \
         --config.data.root=COCO_FOLDER --workdir=runs/overfit50_lstm
 
-Recipe of SPEC's baseline: Adam 5e-3, batch 25, 50 epochs, rate decay 0.995.
+The recipe of the CS231n captioning exercise: Adam 5e-3, batch 25, 50 epochs, rate decay 0.995.
 """
 
 from ml_collections import ConfigDict
@@ -14,6 +14,12 @@ from configs.captioning import default
 def get_config() -> ConfigDict:
     """The 50-caption experiment, LSTM."""
     config = default.get_config()
+    config.model.layer = ""
+    config.model.image_size = 224
+    config.model.grid = 0  # one pooled vector a picture
+    config.model.attention = False
+    config.model.feature_scale = 0.1
+    config.model.units = 512
     config.data.train_pictures = 50
     config.data.captions_per_picture = 1
     config.epochs = 50

@@ -24,6 +24,8 @@ PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 # with further pictures behind the first.
 PICTURE_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
 MAX_PIXELS = 100_000_000
+# Of the pictures of a run, the share that may be broken before the run ends.
+MOST_BROKEN = 0.05
 
 # The network's share of the shorter side: 224 of 256, the evaluation crop of most
 # ImageNet networks.

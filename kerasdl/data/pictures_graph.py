@@ -1,13 +1,13 @@
 """`kerasdl.data.pictures` in TensorFlow operations, for exports that take encoded bytes.
 
-Agrees with Pillow to one grey level after resizing, and needs nothing but TensorFlow
-where it runs. What TensorFlow decodes is narrower than what Pillow does:
+Agrees with Pillow to one grey level, resizes as it does to the bit, and needs nothing but
+TensorFlow where it runs. What TensorFlow decodes is narrower than what Pillow does:
 
 | format | read | refused, or different |
 |---|---|---|
 | JPEG | grey, RGB, CMYK; baseline and progressive; EXIF orientation | |
 | PNG | 1 to 16 bits; grey, palette, RGB, alpha; EXIF orientation; first frame | |
-| BMP | 8 bits with or without a palette, 24 bits; no compression | 1, 4, 16, 32 bits, run lengths: refused |
+| BMP | 8 bits grey or palette, 24 bits, 32 bits with or without alpha | 1, 4 and 16 bits, run lengths: refused |
 | WebP | lossy, lossless, alpha, EXIF orientation; first frame | |
 | TIFF | | refused |
 
@@ -23,12 +23,15 @@ from kerasdl.data.pictures import (
     Preparation,
     resized_side,
 )
+from kerasdl.data.resize_graph import resize_exactly
 
 _JPEG_START = b"\xff\xd8"
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _BMP_START = b"BM"
 _EXIF_START = b"Exif\x00\x00"
 _ORIENTATION_TAG = 0x0112
+_TIFF_SHORT, _TIFF_LONG = 3, 4
+_WEBP_ANIMATION, _WEBP_ALPHA = 0x02, 0x10  # flags of the extended header
 
 
 def decode_and_prepare(
@@ -85,35 +88,36 @@ def decode(image_bytes: tf.Tensor) -> tf.Tensor:
 
 
 def prepare(image: tf.Tensor, size: int, how: Preparation = "squash") -> tf.Tensor:
-    """Resizes uint8 or float32 (H, W, 3) to float32 (size, size, 3); see above."""
-    height = tf.shape(image)[0]
-    width = tf.shape(image)[1]
+    """`kerasdl.data.pictures.prepare_picture`: uint8 (H, W, 3) to float32 (size, size, 3)."""
+    height = tf.cast(tf.shape(image)[0], tf.int64)
+    width = tf.cast(tf.shape(image)[1], tf.int64)
+    resized = resize_exactly(image, _source_box(height, width, size, how), size)
+    return tf.cast(resized, tf.float32)
+
+
+def _source_box(height, width, size, how) -> tf.Tensor:
+    """`kerasdl.data.pictures.source_box` of int64 scalars, as float64 (4,)."""
     if how == "squash":
-        resized_height = resized_width = tf.constant(size)
-    elif how == "crop":
-        side = tf.constant(resized_side(size), tf.int64)
-        shorter = tf.cast(tf.minimum(height, width), tf.int64)
-        resized_height = tf.cast(side * tf.cast(height, tf.int64) // shorter, tf.int32)
-        resized_width = tf.cast(side * tf.cast(width, tf.int64) // shorter, tf.int32)
-    else:
+        return tf.cast(tf.stack([0, 0, width, height]), tf.float64)
+    if how != "crop":
         raise ValueError(
             "Received an invalid value for argument `how`, expected one of "
             f"{', '.join(PREPARATIONS)}, got {how}."
         )
-    resized = tf.stack([resized_height, resized_width])
-    # Resizing and cropping are one operation: pixel y of the result is at
-    # (y + 1/2 + offset) / scale of the picture, and nothing else is computed.
-    shift = tf.cast((resized - size) // 2, tf.float32)
-    scale = tf.cast(resized, tf.float32) / tf.cast(tf.shape(image)[:2], tf.float32)
-    prepared = tf.raw_ops.ScaleAndTranslate(
-        images=image[tf.newaxis],
-        size=[size, size],
-        scale=scale,
-        translation=-shift,
-        kernel_type="triangle",
-        antialias=True,
-    )[0]
-    return tf.ensure_shape(tf.round(prepared), (size, size, 3))
+    side = tf.constant(resized_side(size), tf.int64)
+    shorter = tf.minimum(height, width)
+    resized_height = side * height // shorter
+    resized_width = side * width // shorter
+    top = (resized_height - size) // 2
+    left = (resized_width - size) // 2
+    return tf.stack(
+        [
+            left * width / resized_width,
+            top * height / resized_height,
+            (left + size) * width / resized_width,
+            (top + size) * height / resized_height,
+        ]
+    )
 
 
 def _starts_with(data: tf.Tensor, magic: bytes) -> tf.Tensor:
@@ -132,15 +136,278 @@ def _decode_jpeg(data: tf.Tensor) -> tf.Tensor:
     shape = tf.io.extract_jpeg_shape(data)
     with tf.control_dependencies([_check_pixels(shape[0], shape[1])]):
         image = tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
-    return _upright(image, _jpeg_exif(data))
+    octets = _Octets(data)
+    return _upright(image, _orientation(octets, _find_exif_in_jpeg(octets)))
 
 
 def _decode_png(data: tf.Tensor) -> tf.Tensor:
-    # The header chunk is first: length, "IHDR", width, height.
-    width = _integer(data, 16, 4, little_endian=tf.constant(False))
-    height = _integer(data, 20, 4, little_endian=tf.constant(False))
-    with tf.control_dependencies([_check_pixels(height, width)]):
-        image = tf.io.decode_png(data, channels=4)
-    return _upright(_over_white(image), _png_exif(data))
+    octets = _Octets(data)
+    # The first chunk is the header: length, "IHDR", width, height.
+    with tf.control_dependencies([_check_pixels(octets.big(20, 4), octets.big(16, 4))]):
+        data = tf.identity(data)
+    # Colour types 4 and 6 have an alpha channel, and a tRNS chunk gives any other one.
+    # Asked for alpha where there is none, the op fills it with the highest value of the
+    # file's bit depth: 1 for a black and white picture, not 255.
+    colour_type = octets.big(25, 1)
+    transparency = _find_chunk(octets, 8, b"tRNS", little=False)
+    has_alpha = tf.reduce_any(tf.equal(colour_type, (4, 6))) | (
+        transparency < octets.size
+    )
+    image = tf.cond(
+        has_alpha,
+        lambda: _over_white(tf.io.decode_png(data, channels=4)),
+        lambda: tf.io.decode_png(data, channels=3),
+    )
+    exif = _find_chunk(octets, 8, b"eXIf", little=False)
+    return _upright(image, _orientation(octets, exif))
 
 
+def _decode_webp(data: tf.Tensor) -> tf.Tensor:
+    octets = _Octets(data)
+    still = tf.cond(
+        octets.equals(12, b"VP8X") & (octets.big(20, 1) & _WEBP_ANIMATION > 0),
+        lambda: _first_webp_frame(data, octets),
+        lambda: data,
+    )
+    # The op gives frames, and 4 channels only where the file has them.
+    image = tf.io.decode_webp(still, channels=0)[0]  # (H, W, 3 or 4)
+    shape = tf.shape(image)
+    with tf.control_dependencies([_check_pixels(shape[0], shape[1])]):
+        image = tf.cond(
+            tf.equal(shape[2], 4), lambda: _over_white(image), lambda: image[:, :, :3]
+        )
+    exif = _find_chunk(octets, 12, b"EXIF", little=True)
+    prefixed = octets.equals(exif, _EXIF_START)
+    exif = tf.where(prefixed, exif + len(_EXIF_START), exif)
+    return _upright(image, _orientation(octets, exif))
+
+
+def _first_webp_frame(data: tf.Tensor, octets: "_Octets") -> tf.Tensor:
+    """A still WebP file of an animation's first frame.
+
+    TensorFlow writes the RGBA frames of an animation without transparency into a buffer
+    made for RGB. A frame (ANMF) is its corner, size, duration and flags in 16 bytes, and
+    then the chunks of a still picture, to which the extended header is put back.
+    """
+    frame = _find_chunk(octets, 12, b"ANMF", little=True)
+    length = octets.little(frame - 4, 4)
+    canvas = tf.strings.substr(data, 24, 6)
+    whole = tf.equal(octets.little(frame, 6), 0) & tf.equal(
+        canvas, tf.strings.substr(data, frame + 6, 6)
+    )
+    with tf.control_dependencies(
+        [
+            tf.debugging.Assert(
+                whole,
+                ["expected an animated WebP whose first frame fills it, got corner"]
+                + [octets.little(frame, 3), octets.little(frame + 3, 3)],
+            )
+        ]
+    ):
+        chunks = tf.strings.substr(data, frame + 16, length - 16)
+    alpha = tf.where(octets.big(20, 1) & _WEBP_ALPHA > 0, _WEBP_ALPHA, 0)
+    header = tf.strings.join(
+        [b"WEBPVP8X\x0a\x00\x00\x00", _octet(alpha), b"\x00\x00\x00", canvas]
+    )
+    size = tf.strings.length(header) + tf.strings.length(chunks)
+    digits = [_octet(tf.bitwise.right_shift(size, shift)) for shift in (0, 8, 16, 24)]
+    return tf.strings.join([b"RIFF", *digits, header, chunks])
+
+
+def _octet(value: tf.Tensor) -> tf.Tensor:
+    """A string of one byte, the low 8 bits of `value`."""
+    all_octets = tf.constant([bytes([octet]) for octet in range(256)])
+    return all_octets[tf.cast(value, tf.int32) & 255]
+
+
+def _decode_bmp(data: tf.Tensor) -> tf.Tensor:
+    octets = _Octets(data)
+    header_size = octets.little(14, 4)
+    bits = octets.little(28, 2)
+    compression = octets.little(30, 4)
+    has_masks = tf.equal(compression, 3)
+    # TensorFlow looks at neither of these, and would give wrong colours.
+    plain = tf.equal(compression, 0) | (
+        has_masks & tf.equal(octets.little(54, 4), 0xFF0000)
+    )
+    with tf.control_dependencies(
+        [
+            tf.debugging.Assert(
+                plain & (header_size >= 40),
+                ["expected a BMP picture without compression, got compression"]
+                + [compression],
+            )
+        ]
+    ):
+        image = tf.io.decode_bmp(data, channels=0)  # (H, W, 1, 3 or 4)
+    has_alpha = has_masks & (header_size >= 56) & (octets.little(66, 4) > 0)
+    shape = tf.shape(image)
+    with tf.control_dependencies([_check_pixels(shape[0], shape[1])]):
+        return tf.case(
+            [
+                (tf.equal(bits, 8), lambda: _bmp_colours(octets, image)),
+                (tf.equal(bits, 32) & has_alpha, lambda: _over_white(image)),
+            ],
+            default=lambda: image[:, :, :3],
+        )
+
+
+def _bmp_colours(octets: "_Octets", image: tf.Tensor) -> tf.Tensor:
+    """Indices (H, W, 1) to the colours of the palette between the header and the pixels."""
+    palette = octets.span(14 + octets.little(14, 4), octets.little(10, 4))
+    entries = tf.size(palette) // 4
+    colours = tf.reshape(palette[: 4 * entries], (entries, 4))[
+        :, 2::-1
+    ]  # B G R _ to R G B
+    return tf.gather(colours, tf.cast(image[:, :, 0], tf.int32))
+
+
+def _over_white(rgba: tf.Tensor) -> tf.Tensor:
+    """`kerasdl.data.pictures.over_white`: uint8 (H, W, 4) to (H, W, 3)."""
+    rgba = tf.cast(rgba, tf.uint16)
+    colour, alpha = rgba[:, :, :3], rgba[:, :, 3:]
+    white = 255 * (255 - alpha)
+    return tf.cast((colour * alpha + white + 127) // 255, tf.uint8)
+
+
+class _Octets:
+    """The bytes of a string scalar as numbers; beyond its end they read as 0."""
+
+    def __init__(self, data: tf.Tensor) -> None:
+        self._values = tf.io.decode_raw(data, tf.uint8)
+        self.size = tf.size(self._values, out_type=tf.int64)
+
+    def span(self, start: tf.Tensor, stop: tf.Tensor) -> tf.Tensor:
+        """uint8 (stop - start,), shorter where the data end before `stop`."""
+        return self._values[start:stop]
+
+    def _padded(self, start: tf.Tensor, count: int) -> tf.Tensor:
+        found = self._values[start : start + count]
+        return tf.pad(found, [[0, count - tf.size(found)]])
+
+    def equals(self, start: tf.Tensor, expected: bytes) -> tf.Tensor:
+        """Whether `expected` is at `start`."""
+        found = self._padded(start, len(expected))
+        return tf.reduce_all(tf.equal(found, tf.constant(list(expected), tf.uint8)))
+
+    def big(self, start: tf.Tensor, count: int) -> tf.Tensor:
+        """The unsigned integer of `count` bytes at `start`, highest byte first: int64."""
+        digits = tf.cast(self._padded(start, count), tf.int64)
+        return tf.reduce_sum(digits * [256**power for power in reversed(range(count))])
+
+    def little(self, start: tf.Tensor, count: int) -> tf.Tensor:
+        """The same, lowest byte first."""
+        digits = tf.cast(self._padded(start, count), tf.int64)
+        return tf.reduce_sum(digits * [256**power for power in range(count)])
+
+
+def _find_exif_in_jpeg(octets: _Octets) -> tf.Tensor:
+    """Where the TIFF block of the first EXIF segment starts; the end where none is.
+
+    A segment is FF, a marker, and a length that counts itself. They end where the scan
+    starts (DA).
+    """
+
+    def is_exif(start: tf.Tensor) -> tf.Tensor:
+        return tf.equal(octets.big(start, 2), 0xFFE1) & octets.equals(
+            start + 4, _EXIF_START
+        )
+
+    def goes_on(start: tf.Tensor) -> tf.Tensor:
+        is_segment = tf.equal(octets.big(start, 1), 0xFF)
+        is_scan = tf.equal(octets.big(start + 1, 1), 0xDA)
+        return is_segment & ~is_scan & ~is_exif(start)
+
+    def advance(start: tf.Tensor) -> tf.Tensor:
+        # Any number of FF may fill the space before a marker.
+        is_fill = tf.equal(octets.big(start + 1, 1), 0xFF)
+        return tf.where(is_fill, start + 1, start + 2 + octets.big(start + 2, 2))
+
+    (start,) = tf.while_loop(goes_on, lambda start: (advance(start),), (_int64(2),))
+    return tf.where(is_exif(start), start + 4 + len(_EXIF_START), octets.size)
+
+
+def _find_chunk(octets: _Octets, start: int, kind: bytes, little: bool) -> tf.Tensor:
+    """Where the contents of the first chunk `kind` start; the end where none is.
+
+    WebP's chunks (`little`) are a name, a length, and contents padded to even; PNG's
+    are a length, a name, contents, and a checksum of 4 bytes.
+    """
+    name_at = 0 if little else 4
+
+    def is_found(start: tf.Tensor) -> tf.Tensor:
+        return octets.equals(start + name_at, kind)
+
+    def advance(start: tf.Tensor) -> tf.Tensor:
+        if little:
+            length = octets.little(start + 4, 4)
+            return start + 8 + length + length % 2
+        return start + 12 + octets.big(start, 4)
+
+    (start,) = tf.while_loop(
+        lambda start: (start < octets.size) & ~is_found(start),
+        lambda start: (advance(start),),
+        (_int64(start),),
+    )
+    return tf.where(is_found(start), start + 8, octets.size)
+
+
+def _orientation(octets: _Octets, exif: tf.Tensor) -> tf.Tensor:
+    """The orientation in the TIFF block at `exif`, int64; 1 where it gives none.
+
+    The block is "II" or "MM" for the byte order, 42, the place of its first directory;
+    the directory is a count and entries of 12 bytes: tag, type, count, value.
+    """
+
+    def read(little: bool) -> tf.Tensor:
+        number = octets.little if little else octets.big
+        directory = exif + number(exif + 4, 4)
+        entries = number(directory, 2)
+        table = octets.span(directory + 2, directory + 2 + 12 * entries)
+        rows = tf.size(table) // 12
+        table = tf.cast(tf.reshape(table[: 12 * rows], (rows, 12)), tf.int64)
+
+        def column(start: int, count: int) -> tf.Tensor:
+            powers = range(count) if little else reversed(range(count))
+            digits = table[:, start : start + count]
+            return tf.reduce_sum(digits * [256**power for power in powers], axis=1)
+
+        kind = column(2, 2)
+        value = tf.where(tf.equal(kind, _TIFF_SHORT), column(8, 2), column(8, 4))
+        is_orientation = (
+            tf.equal(column(0, 2), _ORIENTATION_TAG)
+            & (tf.equal(kind, _TIFF_SHORT) | tf.equal(kind, _TIFF_LONG))
+            & tf.equal(column(4, 4), 1)
+        )
+        return tf.reduce_max(tf.where(is_orientation, value, 1), axis=0)
+
+    return tf.case(
+        [
+            (octets.equals(exif, b"II*\x00"), lambda: tf.maximum(read(True), 1)),
+            (octets.equals(exif, b"MM\x00*"), lambda: tf.maximum(read(False), 1)),
+        ],
+        default=lambda: _int64(1),
+    )
+
+
+def _upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
+    """Undoes an EXIF orientation: uint8 (H, W, 3) to (H, W, 3) or (W, H, 3)."""
+
+    def is_one_of(*orientations: int) -> tf.Tensor:
+        return tf.reduce_any(tf.equal(orientation, orientations))
+
+    image = tf.cond(
+        is_one_of(5, 6, 7, 8),
+        lambda: tf.transpose(image, (1, 0, 2)),
+        lambda: image,
+    )
+    image = tf.cond(
+        is_one_of(2, 3, 6, 7), lambda: tf.reverse(image, axis=[1]), lambda: image
+    )
+    return tf.cond(
+        is_one_of(3, 4, 7, 8), lambda: tf.reverse(image, axis=[0]), lambda: image
+    )
+
+
+def _int64(value: int) -> tf.Tensor:
+    return tf.constant(value, tf.int64)

@@ -7,6 +7,7 @@ not depend on the machine; the bytes of the PNG depend on the build of zlib as w
 
 from __future__ import annotations
 
+import functools
 import io
 import math
 
@@ -65,7 +66,7 @@ def draw(scene: Scene, side: int) -> Image.Image:
             "Received an invalid value for argument `side`, expected at least 32 pixels, "
             f"got {side}."
         )
-    picture = _background(scene, side)
+    picture = _background(scene.background, scene.gradient, side).copy()
     for shape in scene.objects:
         _paint(picture, shape, side)
     return picture
@@ -79,18 +80,22 @@ def draw_png(scene: Scene, side: int) -> bytes:
     return buffer.getvalue()
 
 
-def _ramp(low: tuple[int, ...], high: tuple[int, ...], weights: np.ndarray) -> np.ndarray:
-    """Blends two colours: weights (H, W) of 0 to 255 give uint8 (H, W, 3)."""
-    weights = weights.astype(np.int32)[..., None]
-    blend = np.array(low, np.int32) * (255 - weights) + np.array(high, np.int32) * weights
-    return ((blend + 127) // 255).astype(np.uint8)
+def _shades(low: tuple[int, ...], high: tuple[int, ...], count: int) -> np.ndarray:
+    """Blends two colours in even steps: uint8 (count, 3), `low` first."""
+    weights = np.arange(count, dtype=np.int32)[:, None]
+    last = count - 1
+    blend = np.array(low, np.int32) * (last - weights) + np.array(high) * weights
+    return ((blend + last // 2) // last).astype(np.uint8)
 
 
-def _background(scene: Scene, side: int) -> Image.Image:
-    down = np.arange(side, dtype=np.int32)[:, None] * np.ones((1, side), np.int32)
-    along = {"down": 2 * down, "across": 2 * down.T, "diagonal": down + down.T}
-    weights = along[scene.gradient] * 255 // (2 * side - 2)
-    return Image.fromarray(_ramp(*GROUNDS[scene.background], weights))
+@functools.cache
+def _background(background: str, gradient: str, side: int) -> Image.Image:
+    down = np.arange(side)[:, None]
+    across = np.arange(side)[None, :]
+    along = {"down": 2 * down + 0 * across, "across": 0 * down + 2 * across}
+    along["diagonal"] = down + across
+    shades = _shades(*GROUNDS[background], 2 * side - 1)
+    return Image.fromarray(shades[along[gradient]])
 
 
 def _paint(picture: Image.Image, shape: SceneObject, side: int) -> None:
@@ -109,8 +114,8 @@ def _paint(picture: Image.Image, shape: SceneObject, side: int) -> None:
 
     light, dark = PAINTS[shape.colour]
     edge = tuple(int(channel * EDGE_SHADE) for channel in dark)
-    rows = np.arange(tile, dtype=np.int32)[:, None] * np.ones((1, tile), np.int32)
-    fill = Image.fromarray(_ramp(light, dark, rows * 255 // (tile - 1)))
+    column = Image.fromarray(_shades(light, dark, tile)[:, None])  # (tile, 1, 3)
+    fill = column.resize((tile, tile), Image.Resampling.NEAREST)
     picture.paste((40, 40, 60), (left, top), shadow)
     picture.paste(edge, (left, top), outer)
     picture.paste(fill, (left, top), inner)

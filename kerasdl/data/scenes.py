@@ -25,7 +25,7 @@ SHAPES = ("circle", "square", "triangle", "star", "heart", "cross")
 
 # Diameters, as shares of the picture's side. A gap of more than a third between two
 # sizes keeps them apart whatever the jitter.
-DIAMETERS = {"small": (0.17, 0.19), "medium": (0.25, 0.275), "large": (0.36, 0.39)}
+DIAMETERS = {"small": (0.19, 0.21), "medium": (0.29, 0.315), "large": (0.42, 0.45)}
 SIZES = tuple(DIAMETERS)
 
 ARRANGEMENTS = ("single", "row", "column")
@@ -41,7 +41,7 @@ PLACES = {
 # How often a scene has one, two and three shapes.
 SHARE_OF_COUNTS = {1: 0.2, 2: 0.65, 3: 0.15}
 # How many of the validation and test pictures show a pair held out of training.
-HELD_OUT_SHARE = 0.5
+HELD_OUT_SHARE = 1 / 3
 HELD_OUT = {
     "train": frozenset[tuple[str, str]](),
     "val": frozenset({("green", "heart"), ("red", "square"), ("black", "triangle")}),
@@ -49,8 +49,8 @@ HELD_OUT = {
 }
 
 # Between neighbours and at the edge, as shares of the side.
-GAP = 0.05
-MARGIN = 0.03
+GAP = 0.04
+MARGIN = 0.02
 # How far a shape may stand off the line of a row or column.
 SWAY = 0.05
 
@@ -58,6 +58,7 @@ BACKGROUNDS = ("cream", "sky", "mint", "sand", "lilac", "mist", "rose", "stone")
 GRADIENTS = ("down", "across", "diagonal")
 
 DEFAULT_COUNTS = {"train": 3000, "val": 300, "test": 300}
+DEFAULT_SIDE = 160
 
 _T = TypeVar("_T")
 
@@ -163,7 +164,7 @@ def drawn_scenes(
     train: int = DEFAULT_COUNTS["train"],
     val: int = DEFAULT_COUNTS["val"],
     test: int = DEFAULT_COUNTS["test"],
-    side: int = 160,
+    side: int = DEFAULT_SIDE,
 ) -> CaptionDataset:
     """Draws the data set, in memory.
 

@@ -94,8 +94,8 @@ def read_table(path: Path, collector: CaptionCollector) -> None:
         first_split, first_where = splits.setdefault(name, (split, where))
         if split != first_split:
             collector.errors.report(
-                f"{where}: expected a picture in one split, got {shown(name)} in {split}, "
-                f"which is in {first_split} in {first_where}"
+                f"{where}: expected a picture in one split, got {shown(name)} in "
+                f"{split}, which is in {first_split} in {first_where}"
             )
             continue
         captions.setdefault(name, []).append(caption)

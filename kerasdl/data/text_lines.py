@@ -65,7 +65,7 @@ def read_lines(path: Path, errors: LineErrors) -> Iterator[tuple[int, str]]:
     not UTF-8, or that `check_text` refuses, goes to `errors`.
 
     Raises:
-        InputError: The file cannot be read, or has a bad line that `errors` does not skip.
+        InputError: The file cannot be read, or `errors` does not skip its bad line.
     """
     number = 0
     try:

@@ -205,7 +205,7 @@ class Vocabulary:
         return inputs, targets
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write one token a line in UTF-8, the special ones too: line k holds id k - 1."""
+        """Writes one token a line, in UTF-8 and the order of ids, the special ones too."""
         path = Path(path)
         temporary = path.with_name(f".{os.getpid()}.{path.name}")
         try:

@@ -1,6 +1,6 @@
 """Greedy decoding: the most probable next word, again and again.
 
-A *decoder* here is anything with `kerasdl.models.captioner.CaptionDecoder`'s two
+A *decoder* here is anything with `kerasdl.models.caption_decoder.CaptionDecoder`'s two
 methods: ``initial_state(features) -> state``, a tuple of (N, ...) tensors, and
 ``step(tokens, state) -> (logits, state)`` with tokens int (N,) and logits (N, V).
 

@@ -20,10 +20,9 @@ def activation_name(function, argument):
     Raises:
         ValueError: kerasdl has no derivative of that function.
     """
-    name = _OP_NAMES.get(function)
-    return get_activation(
-        name or getattr(function, "__name__", repr(function)), argument
-    ).name
+    # Known by identity, not by name: a user's own function may be called "tanh" too.
+    stranger = f"the function {getattr(function, '__name__', function)}"
+    return get_activation(_OP_NAMES.get(function, stranger), argument).name
 
 
 def check_units(units):

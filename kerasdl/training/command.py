@@ -32,7 +32,7 @@ def run(main: Callable[[], None], argv: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: Always.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     argv = list(sys.argv if argv is None else argv)
     # config_flags looks overrides up in sys.argv, not in the arguments of app.run.
     sys.argv = argv

@@ -1,0 +1,66 @@
+"""Classifies generated sentences: the built-in data set, no network, no data to fetch.
+
+    python -m trainers.text_classification --workdir=runs/text
+
+Every field of a text config is declared here; the other files change some.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    """All fields, with the values of the built-in experiment."""
+    config = ConfigDict()
+    config.seed = 0
+
+    config.data = ConfigDict()
+    # A folder with train.txt and dev.txt (`LABEL sentence` lines) or train.csv ..., one
+    # such file, or tfds:NAME; "": generated sentences.
+    config.data.root = ""
+    config.data.test = ""  # a labelled file to score besides
+    config.data.text_column = "text"  # of a CSV or TSV table
+    config.data.label_column = "label"
+    config.data.labels = ""  # comma-separated, in order; "": those of the training split
+    config.data.tfds_folder = ""  # where TFDS keeps prepared sets; "": its usual place
+    config.data.tokenizer = "whitespace"  # or "text": raw text, by tensorflow-text
+    config.data.max_tokens = 256  # longer sentences are cut
+    config.data.min_count = 1  # rarer words are unknown
+    config.data.max_words = 0  # size of the vocabulary; 0: no limit
+    config.data.skip_bad_lines = False  # skip and count them instead of ending the run
+    config.data.generated_train = 6000  # sentences generated where root is ""
+    config.data.generated_val = 1000
+    config.data.generated_test = 2000
+
+    config.model = ConfigDict()
+    # bag_of_words, average, ngram_bag, rnn, lstm or bilstm; each uses the fields below
+    # that it has an argument for.
+    config.model.name = "lstm"
+    config.model.vectors = "random"  # or "glove"
+    config.model.glove_file = ""  # Stanford's text format; "": the wheel's 50d vectors
+    config.model.frozen = False  # keep the word vectors as they start
+    config.model.width = 50  # of random word vectors; GloVe's have their own
+    config.model.units = 64  # hidden state; of the bilstm, each direction's
+    config.model.attention_units = 64
+    config.model.order = 2  # longest hashed n-gram
+    config.model.buckets = 65_536  # of each n-gram length
+    config.model.word_dropout = 0.0  # share of words made unknown
+    config.model.dropout = 0.2  # on word vectors
+    config.model.recurrent_dropout = 0.0
+    config.model.head_dropout = 0.2  # before the linear layer
+
+    config.epochs = 12
+    config.batch_size = 64  # sentences
+    config.learning_rate = 3e-3
+    config.schedule = "cosine"  # to 0 over `epochs`; or "exponential"
+    config.warmup = 0.0  # epochs of linear warm-up, of "cosine"
+    config.rate_decay = 1.0  # of "exponential", an epoch
+    config.weight_decay = 0.0
+    config.clip_norm = 1.0  # of the whole gradient; 0: none
+    config.label_smoothing = 0.0
+    config.xla = False  # compile the training step, once for each sentence length
+    config.monitor = "val/accuracy"  # chooses the epoch that is kept
+    config.patience = 0  # epochs without a better one before stopping; 0: never
+
+    config.report = ConfigDict()
+    config.report.samples = 14  # sentences in samples.png and in mistakes.png
+    return config

@@ -1,0 +1,148 @@
+"""What the export commands read: their common flags, and the files named there."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from absl import flags
+
+from export.jobs import Example, Job
+from kerasdl.data.pictures import MOST_BROKEN, is_picture_name
+from kerasdl.errors import InputError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def define_export_flags(output: str) -> None:
+    """Defines the flags that both exports have; `output` describes `--output`."""
+    flags.DEFINE_string("workdir", None, "The folder that a trainer wrote.")
+    flags.DEFINE_string("output", None, output)
+    flags.DEFINE_multi_string(
+        "inputs",
+        [],
+        "Files to compare the export on, instead of the run's validation split.",
+    )
+    flags.DEFINE_integer(
+        "examples", 50, "How many inputs to compare the export on.", lower_bound=1
+    )
+    flags.mark_flags_as_required(["workdir", "output"])
+
+
+def export_examples(job: Job) -> list[Example]:
+    """The inputs that an export is compared on, as the flags say; broken ones skipped.
+
+    Raises:
+        InputError: Where there is none, or more than `MOST_BROKEN` are broken.
+    """
+    if flags.FLAGS.inputs:
+        paths = picture_files(flags.FLAGS.inputs, warn)[: flags.FLAGS.examples]
+        given = [Example(str(path), read_bytes(path)) for path in paths]
+    else:
+        given = job.examples(flags.FLAGS.examples)
+    examples = list(each_readable(given, job.readable, warn))
+    if not examples:
+        raise InputError("--inputs: expected inputs to compare the export on, got none.")
+    return examples
+
+
+def print_summary(path: Path, description: dict[str, Any]) -> None:
+    """Says what was written and how it compares."""
+    print(f"{path}: {description['bytes'] / 2**20:.1f} MiB")
+    for name, comparison in description["comparison"].items():
+        print(
+            f"{name}: {comparison['agreeing']} of {comparison['examples']} answers as "
+            f"the model's, scores within {comparison['largest_difference']:.2g}"
+        )
+    latency = description["latency"]
+    print(f"latency: {latency['median_ms']} ms (median of {latency['inputs']}, batch 1)")
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        InputError: Where it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}.") from error
+
+
+def spread_flag(argv: Sequence[str], flag: str) -> list[str]:
+    """`argv` with the flag repeated before each file, as absl wants it.
+
+    >>> spread_flag(["predict", "--input=a.jpg", "b.jpg", "--json"], "input")
+    ['predict', '--input=a.jpg', '--input=b.jpg', '--json']
+    """
+    spread, in_flag, names_flag = [], False, (f"--{flag}", f"-{flag}")
+    for argument in argv:
+        if argument.startswith("-"):
+            name, equals, _ = argument.partition("=")
+            in_flag = name in names_flag
+            if in_flag and not equals:
+                continue  # `--input a.jpg`: the files follow
+            spread.append(argument)
+        else:
+            spread.append(f"--{flag}={argument}" if in_flag else argument)
+    return spread
+
+
+def picture_files(names: Sequence[str], warn: Callable[[str], None]) -> list[Path]:
+    """The pictures that `names` are: files, and those directly in folders.
+
+    What does not end as a picture does is no picture, and is listed once.
+
+    Raises:
+        InputError: Where a name is neither file nor folder, or no picture is left.
+    """
+    files: list[Path] = []
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            files += sorted(child for child in path.iterdir() if child.is_file())
+        elif path.exists():
+            files.append(path)
+        else:
+            raise InputError(f"no such file: {name!r}.")
+    others = [str(path) for path in files if not is_picture_name(path.name)]
+    if others:
+        warn(f"no picture by its ending, left out: {', '.join(others)}")
+    pictures = [path for path in files if is_picture_name(path.name)]
+    if not pictures:
+        raise InputError(f"expected a picture, got {', '.join(names) or 'none'}.")
+    return pictures
+
+
+def each_readable(
+    items: Sequence[Item], read: Callable[[Item], Result], warn: Callable[[str], None]
+) -> Iterator[Result]:
+    """`read` of each item; those it refuses are skipped with a warning.
+
+    Raises:
+        InputError: In the end, where more than `MOST_BROKEN` of the items were refused;
+            at once, where there is only one.
+    """
+    broken = []
+    for item in items:
+        try:
+            result = read(item)
+        except InputError as error:
+            if len(items) == 1:
+                raise
+            broken.append(str(error))
+            warn(f"skipped: {error}")
+            continue
+        yield result
+    if len(broken) > MOST_BROKEN * len(items):
+        raise InputError(
+            f"{len(broken)} of {len(items)} inputs cannot be read, more than "
+            f"{MOST_BROKEN:.0%}; the first: {broken[0]}"
+        )
+
+
+def warn(message: str) -> None:
+    """Prints one line on standard error."""
+    print(f"warning: {message}", file=sys.stderr, flush=True)

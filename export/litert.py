@@ -1,0 +1,153 @@
+"""Prediction from a TFLite file on a device: ai-edge-litert, NumPy and Pillow alone.
+
+The file carries what the model's numbers mean as a zip appended to the flatbuffer:
+`metadata.json` (the job, the input's size and preparation, how the answer was decoded)
+and, for captions, `vocab.txt`.
+"""
+
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerasdl.data.pictures import decode_picture, prepare_picture
+from kerasdl.data.vocabulary import SPECIAL_TOKENS, Vocabulary
+from kerasdl.errors import InputError
+
+METADATA = "metadata.json"
+VOCABULARY = "vocab.txt"
+SIGNATURE = "serving_default"
+
+# The header of a flatbuffer: the offset of its root, then the file's kind.
+_IDENTIFIER = slice(4, 8)
+_KIND = b"TFL3"
+
+
+class DeviceModel:
+    """A TFLite file that an export wrote, ready to answer.
+
+    Args:
+        path: The `.tflite` file.
+        threads: For the interpreter; 0 leaves the choice to it.
+
+    Attributes:
+        metadata: What the file's `metadata.json` holds.
+        run: The model itself: prepared tensors by name in, tensors by name out.
+
+    Raises:
+        InputError: Where the file cannot be read, is no TFLite model, or carries no
+            metadata of a job known here.
+    """
+
+    def __init__(self, path: str | Path, threads: int = 0) -> None:
+        self.metadata, files = read_appended(path)
+        job = self.metadata.get("job")
+        if job not in _ANSWERS:
+            raise InputError(
+                f"{path}: {METADATA}: job must be one of {', '.join(_ANSWERS)}, "
+                f"got {job!r}."
+            )
+        self._answer = _ANSWERS[job](files, path)
+        self.run = _signature_runner(path, threads)
+
+    def signature(self) -> dict[str, Any]:
+        """Type and shape of each input and output."""
+
+        def specs(details):
+            return {
+                name: {
+                    "dtype": np.dtype(detail["dtype"]).name,
+                    "shape": detail["shape_signature"].tolist(),
+                }
+                for name, detail in sorted(details.items())
+            }
+
+        return {
+            "inputs": specs(self.run.get_input_details()),
+            "outputs": specs(self.run.get_output_details()),
+        }
+
+    def predict(self, data: bytes, name: str) -> dict[str, Any]:
+        """The answer for one input.
+
+        Args:
+            data: The bytes of an encoded picture.
+            name: What an error calls it.
+
+        Returns:
+            For captions `caption` (str) and `score` (float, a log-probability).
+
+        Raises:
+            InputError: Where the input cannot be read.
+        """
+        given = self.metadata["input"]
+        image = prepare_picture(
+            decode_picture(data, name), given["shape"][1], given["preparation"]
+        )
+        return self._answer(self.run(**{given["name"]: image[None].astype(np.float32)}))
+
+
+def _signature_runner(path: str | Path, threads: int):
+    from ai_edge_litert.interpreter import Interpreter
+
+    try:
+        interpreter = Interpreter(str(path), num_threads=threads or None)
+        return interpreter.get_signature_runner(SIGNATURE)
+    except (RuntimeError, ValueError) as error:
+        raise InputError(f"{path}: not a model that LiteRT can run: {error}") from error
+
+
+def read_appended(path: str | Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """The metadata and the text files that a TFLite file carries.
+
+    Raises:
+        InputError: Where the file cannot be read, is no TFLite model, or carries none.
+    """
+    try:
+        with open(path, "rb") as file:
+            header = file.read(8)
+        if header[_IDENTIFIER] != _KIND:
+            raise InputError(
+                f"{path}: expected a TFLite model, got a file that begins with "
+                f"{header!r}."
+            )
+        with zipfile.ZipFile(path) as archive:
+            files = {name: archive.read(name).decode() for name in archive.namelist()}
+        metadata = json.loads(files[METADATA])
+        if not isinstance(metadata, dict):
+            raise ValueError(f"{METADATA} is no object")
+    except InputError:
+        raise
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}.") from error
+    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise InputError(
+            f"{path}: expected a model written by export.tflite, whose appended zip "
+            f"holds {METADATA}: {error}."
+        ) from error
+    return metadata, files
+
+
+def _caption_answer(files: Mapping[str, str], path: str | Path):
+    """A function from a captioner's outputs to words."""
+    tokens = files.get(VOCABULARY, "").removesuffix("\n").split("\n")
+    if tuple(tokens[: len(SPECIAL_TOKENS)]) != SPECIAL_TOKENS:
+        raise InputError(
+            f"{path}: {VOCABULARY}: expected to begin with {', '.join(SPECIAL_TOKENS)}, "
+            f"got {tokens[: len(SPECIAL_TOKENS)]}."
+        )
+    vocabulary = Vocabulary(tokens[len(SPECIAL_TOKENS) :])
+
+    def answer(outputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        return {
+            "caption": vocabulary.decode(outputs["tokens"][0]),
+            "score": float(outputs["score"][0]),
+        }
+
+    return answer
+
+
+_ANSWERS = {"captioning": _caption_answer}

@@ -1,0 +1,68 @@
+"""Answers for files, from an export of either kind.
+
+    python -m export.predict --model=served/captioner/1 --input=one.jpg two.png
+    python -m export.predict --model=captioner.tflite --input=pictures/ --json
+
+One line a file: its name and the answer, separated by tabs; with `--json` an object.
+A TFLite file is run by ai-edge-litert and needs no TensorFlow; a SavedModel is run by
+TensorFlow and needs none of the classes that it was trained with.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from export import inputs
+from kerasdl.errors import InputError
+from kerasdl.training import command
+
+flags.DEFINE_string(
+    "model", None, "The folder of a SavedModel's version, or a .tflite file."
+)
+flags.DEFINE_multi_string("input", None, "Pictures, or folders of pictures.")
+flags.DEFINE_bool("json", False, "Print an object a line.")
+flags.mark_flags_as_required(["model", "input"])
+
+
+def main() -> None:
+    """Runs the command."""
+    files = inputs.picture_files(flags.FLAGS.input, inputs.warn)
+    model = load_model(flags.FLAGS.model)
+
+    def answer(path: Path) -> dict[str, Any]:
+        return {"file": str(path), **model.predict(inputs.read_bytes(path), str(path))}
+
+    for result in inputs.each_readable(files, answer, inputs.warn):
+        if flags.FLAGS.json:
+            print(json.dumps(result, ensure_ascii=False), flush=True)
+        else:
+            print("\t".join(_text(value) for value in result.values()), flush=True)
+
+
+def load_model(name: str) -> Any:
+    """The exported model that `name` is, with its method `predict(data, name)`.
+
+    Raises:
+        InputError: Where it is neither kind of export.
+    """
+    path = Path(name)
+    if not path.exists():
+        raise InputError(f"--model names no file or folder, got {name!r}.")
+    if path.is_dir():
+        from export.served import ServedModel
+
+        return ServedModel(path)
+    from export.litert import DeviceModel
+
+    return DeviceModel(path)
+
+
+def _text(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    command.run(main, inputs.spread_flag(sys.argv, "input"))

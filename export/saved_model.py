@@ -1,0 +1,114 @@
+"""Exports a trained run as a SavedModel, checked against the run's Keras model.
+
+    python -m export.saved_model --workdir=runs/captioning --output=served/captioner
+
+writes `served/captioner/<version>/`, the next free version number, as TensorFlow Serving
+expects it. What it was compared on is the validation split, or `--inputs=FILE...`.
+"""
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from absl import flags
+
+from export import inputs
+from kerasdl.errors import InputError
+from kerasdl.training import command
+
+inputs.define_export_flags("The folder that holds the versions.")
+flags.adopt_module_key_flags(inputs)
+
+
+def main() -> None:
+    """Runs the command."""
+    output = Path(flags.FLAGS.output)
+    if output.exists() and not output.is_dir():
+        raise InputError(f"--output must be a folder, got the file {str(output)!r}.")
+
+    import tensorflow as tf
+
+    from export import manifest
+    from export.jobs import SERVING, load_job
+    from kerasdl.training.workdir import write_json
+
+    job = load_job(flags.FLAGS.workdir)
+    examples = inputs.export_examples(job)
+    with next_version(output) as folder:
+        module, signatures = job.serving_module()
+        tf.saved_model.save(module, str(folder), signatures=signatures)
+
+        served = tf.saved_model.load(str(folder))
+        comparisons = job.compare_serving(served.signatures, examples)
+        for name, comparison in comparisons.items():
+            comparison.check(f"the SavedModel's signature {name}")
+        run = served.signatures[SERVING]
+        (argument,) = run.structured_input_signature[1]
+        latency = manifest.measure_latency(
+            lambda example: run(**{argument: tf.constant([example.data])}), examples
+        )
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        description = manifest.describe(
+            job,
+            signatures=manifest.saved_model_signatures(served.signatures),
+            operations=manifest.saved_model_operations(folder),
+            files=[(path.relative_to(folder).as_posix(), path) for path in files],
+            comparisons=comparisons,
+            latency=latency,
+        )
+        write_json(folder / manifest.MANIFEST, description)
+    inputs.print_summary(newest_version(output), description)
+
+
+def versions(output: Path) -> list[int]:
+    """The version numbers in a folder of versions."""
+    return [int(path.name) for path in output.iterdir() if path.name.isdecimal()]
+
+
+def newest_version(output: Path) -> Path:
+    """The version with the largest number."""
+    return output / str(max(versions(output)))
+
+
+@contextlib.contextmanager
+def next_version(output: Path) -> Iterator[Path]:
+    """Yields a new folder that becomes the next version on success, else is removed.
+
+    A server that watches `output` sees whole versions only: the folder has a hidden name
+    until it is renamed.
+
+    Raises:
+        InputError: Where `output` cannot be written.
+    """
+    created = not output.exists()
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        # A context of its own, so that errors in the body are not taken for this one's.
+        temporary = tempfile.TemporaryDirectory(dir=output, prefix=".export-")
+    except OSError as error:
+        raise InputError(
+            f"--output cannot be written: {error.strerror}, got {str(output)!r}."
+        ) from error
+    try:
+        with temporary as name:
+            folder = Path(name) / "version"
+            folder.mkdir()
+            yield folder
+            while True:
+                version = max(versions(output), default=0) + 1
+                try:
+                    os.rename(folder, output / str(version))
+                    break
+                except OSError:
+                    if not (output / str(version)).exists():
+                        raise  # not a version that another export wrote meanwhile
+    finally:
+        if created and not any(output.iterdir()):
+            output.rmdir()
+
+
+if __name__ == "__main__":
+    command.run(main, inputs.spread_flag(sys.argv, "inputs"))

@@ -1,0 +1,85 @@
+"""Prediction from a SavedModel: TensorFlow, no layer or model of kerasdl."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from kerasdl.data.pictures import decode_picture
+from kerasdl.errors import InputError
+
+SIGNATURE = "serving_default"
+# JPEG, PNG, WebP: what TensorFlow decodes as Pillow does, whatever the variant.
+_SERVED_AS_THEY_ARE = (b"\xff\xd8", b"\x89PNG", b"RIFF")
+
+
+class ServedModel:
+    """A SavedModel that an export wrote, ready to answer.
+
+    Args:
+        path: The version's folder.
+
+    Raises:
+        InputError: Where the folder holds no SavedModel with the signature
+            `serving_default(image_bytes)`.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        path = Path(path)
+        if not (path / "saved_model.pb").is_file():
+            versions = [
+                folder.name
+                for folder in path.iterdir()
+                if folder.name.isdecimal() and folder.is_dir()
+            ]
+            hint = ""
+            if versions:
+                hint = f"; its newest version is {path / max(versions, key=int)}"
+            raise InputError(f"{path}: no saved_model.pb in this folder{hint}.")
+
+        import tensorflow as tf
+
+        self._constant = tf.constant
+        try:
+            self._model = tf.saved_model.load(str(path))
+            self._run = self._model.signatures[SIGNATURE]
+            arguments = self._run.structured_input_signature[1]
+        except Exception as error:  # a damaged file raises any of a dozen kinds
+            raise InputError(
+                f"{path}: expected a SavedModel with the signature {SIGNATURE}: {error}"
+            ) from error
+        if set(arguments) != {"image_bytes"}:
+            raise InputError(
+                f"{path}: expected {SIGNATURE}(image_bytes), got "
+                f"{SIGNATURE}({', '.join(arguments)})."
+            )
+
+    def predict(self, data: bytes, name: str) -> dict[str, Any]:
+        """The answer for one input.
+
+        Args:
+            data: The bytes of an encoded picture.
+            name: What an error calls it.
+
+        Returns:
+            The signature's outputs by name: strings, numbers, or lists of numbers.
+
+        Raises:
+            InputError: Where the input cannot be read.
+        """
+        image = decode_picture(data, name)
+        if not data.startswith(_SERVED_AS_THEY_ARE):
+            data = _as_png(image)
+        outputs = self._run(image_bytes=self._constant([data]))
+        return {key: _plain(value.numpy()[0]) for key, value in sorted(outputs.items())}
+
+
+def _as_png(image) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG")
+    return file.getvalue()
+
+
+def _plain(value) -> Any:
+    return value.decode() if isinstance(value, bytes) else value.tolist()

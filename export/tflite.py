@@ -1,0 +1,123 @@
+"""Exports a trained run as a TFLite file, checked against the run's Keras model.
+
+    python -m export.tflite --workdir=runs/captioning --output=captioner.tflite
+
+The file takes one prepared input, uses built-in operations only, and carries what its
+numbers mean as an appended zip. `manifest.json` beside it describes it, under the file's
+name, as it does every other export into the same folder.
+"""
+
+import json
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+from absl import flags
+
+from export import inputs
+from export.converter import QUANTIZATIONS
+from kerasdl.errors import InputError
+from kerasdl.training import command
+
+inputs.define_export_flags("The .tflite file.")
+flags.adopt_module_key_flags(inputs)
+flags.DEFINE_enum(
+    "quantize",
+    "none",
+    QUANTIZATIONS,
+    "float32; int8 weights; float16 weights; int8 weights and activations, their ranges "
+    "measured on the inputs that the export is compared on.",
+)
+# A zip's entries carry a time; a fixed one keeps the file a function of the model.
+_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+
+
+def main() -> None:
+    """Runs the command."""
+    output = Path(flags.FLAGS.output)
+    quantize = flags.FLAGS.quantize
+    if output.suffix != ".tflite":
+        raise InputError(f"--output must end in .tflite, got {str(output)!r}.")
+    if output.is_dir():
+        raise InputError(f"--output must be a file, got the folder {str(output)!r}.")
+    from export import manifest
+
+    others = read_manifest(output.parent / manifest.MANIFEST)
+
+    import tensorflow as tf
+
+    from export import litert
+    from export.converter import convert
+    from export.jobs import load_job
+    from kerasdl.training.workdir import write_json
+
+    job = load_job(flags.FLAGS.workdir)
+    examples = inputs.export_examples(job)
+    arguments = job.device_inputs(examples)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        temporary = tempfile.TemporaryDirectory(dir=output.parent, prefix=".export-")
+    except OSError as error:
+        raise InputError(
+            f"--output cannot be written: {error.strerror}, got {str(output)!r}."
+        ) from error
+    with temporary as name:
+        module, signatures = job.device_module()
+        saved_model = Path(name) / "saved_model"
+        tf.saved_model.save(module, str(saved_model), signatures=signatures)
+        written = Path(name) / output.name
+        convert(saved_model, written, quantize, arguments if quantize == "int8" else ())
+
+        operations = manifest.tflite_operations(written.read_bytes())
+        manifest.check_builtin(operations)
+        metadata = {"job": job.name, "quantize": quantize, **job.device_metadata()}
+        append_files(
+            written,
+            {litert.METADATA: json.dumps(metadata, indent=2), **job.device_files()},
+        )
+        device = litert.DeviceModel(written)
+        comparison = job.compare_device(
+            [device.run(**given) for given in arguments], examples, quantize
+        )
+        comparison.check(f"the TFLite model (--quantize={quantize})")
+        description = manifest.describe(
+            job,
+            signatures={litert.SIGNATURE: device.signature()},
+            operations=operations,
+            files=[(output.name, written)],
+            comparisons={litert.SIGNATURE: comparison},
+            latency=manifest.measure_latency(lambda a: device.run(**a), arguments),
+        )
+        description["quantize"] = quantize
+        written.replace(output)
+    write_json(output.parent / manifest.MANIFEST, {**others, output.name: description})
+    inputs.print_summary(output, description)
+
+
+def append_files(path: Path, files: dict[str, str]) -> None:
+    """Appends a zip of text files to a file; its first reader does not see them."""
+    with zipfile.ZipFile(path, "a") as archive:
+        for name, text in files.items():
+            archive.writestr(zipfile.ZipInfo(name, _ZIP_TIME), text, zipfile.ZIP_DEFLATED)
+
+
+def read_manifest(path: Path) -> dict[str, dict]:
+    """What exports before this one wrote, by file name.
+
+    Raises:
+        InputError: Where the file is something else, which must not be overwritten.
+    """
+    if not path.exists():
+        return {}
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        if all("job" in entry for entry in entries.values()):
+            return entries
+    except (AttributeError, OSError, TypeError, ValueError):
+        pass
+    raise InputError(f"{path}: exists, and is no manifest of TFLite exports.")
+
+
+if __name__ == "__main__":
+    command.run(main, inputs.spread_flag(sys.argv, "inputs"))

@@ -1,0 +1,1 @@
+"""Text classifiers: token ids in, logits out."""

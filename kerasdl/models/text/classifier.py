@@ -1,0 +1,93 @@
+"""What the text classifiers share: sizes, logits to probabilities, the loss."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+
+class TextClassifier(keras.Model):
+    """Scores the classes of a sentence given as token ids.
+
+    Two classes have one logit, the second's log-odds (a sigmoid); more have one each (a
+    softmax).
+
+    Args:
+        vocabulary_size: V, the number of ids.
+        classes: K, at least 2.
+
+    Call arguments:
+        ids: int (N, T), padding (id 0) after the last token. What stands at padding has
+            no influence, nor has the length of the padding.
+        training: whether dropout applies.
+
+    Returns:
+        logits, float (N, 1) for two classes, else (N, K).
+
+    Raises:
+        ValueError: a size out of its range.
+    """
+
+    def __init__(self, vocabulary_size: int, classes: int = 2, **kwargs) -> None:
+        super().__init__(**kwargs)
+        for name, value, least in (
+            ("vocabulary_size", vocabulary_size, 2),
+            ("classes", classes, 2),
+        ):
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ValueError(
+                    f"Received an invalid value for argument `{name}`, expected an "
+                    f"integer of {least} or more, got {value!r}."
+                )
+        self.vocabulary_size = vocabulary_size
+        self.classes = classes
+
+    @property
+    def outputs_per_sentence(self) -> int:
+        """How many logits a sentence has."""
+        return 1 if self.classes == 2 else self.classes
+
+    def create_weights(self) -> None:
+        """Creates all weights, by a sentence of one token."""
+        self(tf.ones((1, 1), tf.int32))
+
+    def probabilities(self, logits: tf.Tensor) -> tf.Tensor:
+        """Logits as the probability of each class, float (N, K)."""
+        if self.classes == 2:
+            return tf.concat([tf.sigmoid(-logits), tf.sigmoid(logits)], axis=1)
+        return tf.nn.softmax(logits)
+
+    def classification_loss(
+        self, logits: tf.Tensor, labels: tf.Tensor, label_smoothing: float = 0.0
+    ) -> tf.Tensor:
+        """Cross-entropy, averaged over the sentences, in nats.
+
+        Args:
+            logits: as `call` returns them.
+            labels: int (N,).
+            label_smoothing: the share of each target that is spread over all classes.
+
+        Returns:
+            A scalar.
+        """
+        if self.classes == 2:
+            targets = tf.cast(labels, logits.dtype)[:, tf.newaxis]
+            targets = targets * (1.0 - label_smoothing) + 0.5 * label_smoothing
+            losses = tf.nn.sigmoid_cross_entropy_with_logits(targets, logits)
+        else:
+            targets = tf.one_hot(labels, self.classes, dtype=logits.dtype)
+            targets = targets * (1.0 - label_smoothing) + label_smoothing / self.classes
+            losses = tf.nn.softmax_cross_entropy_with_logits(targets, logits)
+        return tf.reduce_mean(losses)
+
+    def word_tables(self) -> list[keras.Variable]:
+        """The tables (V, D) whose rows the words of a sentence pick."""
+        raise NotImplementedError
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        return {
+            "name": self.name,
+            "vocabulary_size": self.vocabulary_size,
+            "classes": self.classes,
+        }

@@ -1,0 +1,126 @@
+"""Hashed n-grams: the mean of the vectors of words and of runs of words."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from kerasdl.data.text_tokens import PADDING
+from kerasdl.models.text.classifier import TextClassifier
+from kerasdl.models.text.pooling import masked_mean
+from kerasdl.models.text.word_vectors import WordVectors, gather_rows
+
+# Of the polynomial hash: a prime below 2^31, so that a product stays within int64, and
+# a multiplier that spreads neighbouring ids.
+_MODULUS = 2_147_483_629
+_MULTIPLIER = 1_000_003
+
+
+def ngram_buckets(ids: tf.Tensor, order: int, buckets: int) -> tf.Tensor:
+    """The bucket of the n-gram that begins at each token.
+
+    hash = (((id_1 · a + id_2) mod p) · a + id_3) mod p …, bucket = hash mod `buckets`.
+
+    Args:
+        ids: int (N, T), padded with `PADDING`.
+        order: n, at least 2.
+        buckets: how many there are.
+
+    Returns:
+        int32 (N, T - n + 1) (none where the sentence is shorter); meaningless where the
+        n-gram reaches into the padding, that is where `ids[:, n - 1:]` is `PADDING`.
+    """
+    ids = tf.cast(ids, tf.int64)
+    steps = tf.maximum(tf.shape(ids)[1] - order + 1, 0)
+    value = ids[:, :steps]
+    for offset in range(1, order):
+        following = ids[:, offset : offset + steps]
+        value = tf.math.floormod(value * _MULTIPLIER + following, _MODULUS)
+    return tf.cast(tf.math.floormod(value, buckets), tf.int32)
+
+
+@keras.saving.register_keras_serializable(package="kerasdl")
+class HashedNgramBag(TextClassifier):
+    """Means of the vectors of words and of hashed n-grams, added, then a linear layer.
+
+    Args:
+        vocabulary_size: V, the number of ids.
+        classes: K.
+        width: D, the length of a vector.
+        order: the longest n-gram, at least 2.
+        buckets: how many rows the n-grams of each length share.
+        word_dropout, dropout, frozen: see `WordVectors`; n-grams keep dropped words.
+        head_dropout: fraction of the sum's components that training drops.
+
+    See `TextClassifier` for shapes.
+
+    Reference: Joulin et al., Bag of Tricks for Efficient Text Classification, 2016.
+    Different from it: a table an n-gram length, and a mean each, so that the words keep
+    their weight in long sentences.
+    """
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        classes: int = 2,
+        width: int = 50,
+        order: int = 2,
+        buckets: int = 65_536,
+        word_dropout: float = 0.0,
+        dropout: float = 0.0,
+        frozen: bool = False,
+        head_dropout: float = 0.0,
+        **kwargs,
+    ) -> None:
+        super().__init__(vocabulary_size, classes, **kwargs)
+        if order < 2:
+            raise ValueError(
+                "Received an invalid value for argument `order`, expected an integer of "
+                f"2 or more, got {order!r}."
+            )
+        self.order = order
+        self.buckets = buckets
+        self.word_vectors = WordVectors(
+            vocabulary_size, width, word_dropout, dropout, frozen
+        )
+        self.head_dropout = keras.layers.Dropout(head_dropout)
+        self.head = keras.layers.Dense(self.outputs_per_sentence)
+
+    def build(self, input_shape=None) -> None:
+        """Creates a table (buckets, D) for each n-gram length, all zero."""
+        self.ngram_tables = [
+            self.add_weight(
+                name=f"table_{n}",
+                shape=(self.buckets, self.word_vectors.width),
+                initializer="zeros",
+            )
+            for n in range(2, self.order + 1)
+        ]
+
+    def call(self, ids, training=False):
+        """Returns the logits."""
+        vectors, mask = self.word_vectors(ids, training=training)
+        total = masked_mean(vectors, mask)
+        for n, table in enumerate(self.ngram_tables, start=2):
+            rows = gather_rows(
+                tf.convert_to_tensor(table), ngram_buckets(ids, n, self.buckets)
+            )
+            complete = tf.not_equal(ids[:, n - 1 :], PADDING)
+            total += masked_mean(rows, complete)
+        return self.head(self.head_dropout(total, training=training))
+
+    def word_tables(self):
+        """The word vectors; n-grams are not words."""
+        return [self.word_vectors.table]
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        return (
+            super().get_config()
+            | self.word_vectors.arguments()
+            | {
+                "order": self.order,
+                "buckets": self.buckets,
+                "head_dropout": self.head_dropout.rate,
+            }
+        )

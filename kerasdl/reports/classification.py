@@ -1,0 +1,106 @@
+"""Classifiers in pictures and tables: confusion, calibration, figures of each class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from kerasdl.metrics.classification import Calibration, class_scores
+from kerasdl.reports.curves import COLOURS, save_figure
+from kerasdl.reports.page import Table
+
+# Above so many classes a cell has no room for its number.
+NUMBERED_CLASSES = 20
+
+
+def class_table(confusion: np.ndarray, names: Sequence[str]) -> Table:
+    """Precision, recall, F1 and support of each class.
+
+    Args:
+        confusion: int (K, K), true classes in rows.
+        names: Of the K classes.
+    """
+    scores = class_scores(confusion)
+    columns = (scores.precision, scores.recall, scores.f1, scores.support)
+    return Table(
+        ["class", "precision", "recall", "F1", "examples"],
+        [
+            [name, *(column[index].item() for column in columns)]
+            for index, name in enumerate(names)
+        ],
+    )
+
+
+def save_confusion(confusion: np.ndarray, names: Sequence[str], path: Path) -> None:
+    """Draws a confusion matrix: colour by the share of the true class, count in the cell.
+
+    Args:
+        confusion: int (K, K), true classes in rows.
+        names: Of the K classes.
+        path: The PNG file.
+    """
+    count = len(names)
+    shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    side = float(np.clip(1.6 + 0.55 * count, 3.0, 12.0))
+    figure = Figure(figsize=(side + 0.8, side), layout="constrained")
+    axis = figure.subplots()
+    image = axis.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
+    figure.colorbar(image, ax=axis, label="share of the true class", shrink=0.8)
+    axis.set_xticks(range(count), names, rotation=45 if count > 3 else 0)
+    axis.set_yticks(range(count), names)
+    axis.set_xlabel("predicted")
+    axis.set_ylabel("true")
+    if count <= NUMBERED_CLASSES:
+        for (row, column), share in np.ndenumerate(shares):
+            axis.text(
+                column,
+                row,
+                f"{confusion[row, column]:,}",
+                ha="center",
+                va="center",
+                color="white" if share > 0.5 else "black",
+                fontsize="small",
+            )
+    save_figure(figure, path)
+
+
+def save_calibration(figures: Calibration, path: Path) -> None:
+    """Draws accuracy against confidence, and how many predictions have which.
+
+    Args:
+        figures: From `kerasdl.metrics.classification.calibration`.
+        path: The PNG file.
+    """
+    figure = Figure(figsize=(4.6, 4.6), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    start = figures.edges[0]
+    upper.plot([start, 1], [start, 1], color="0.6", linestyle=":", label="calibrated")
+    known = figures.count > 0
+    upper.plot(
+        figures.confidence[known],
+        figures.accuracy[known],
+        color=COLOURS[0],
+        marker="o",
+        label=f"model (expected error {figures.expected_error:.3f})",
+    )
+    upper.set_ylabel("accuracy")
+    upper.legend(fontsize="small", frameon=False)
+    upper.grid(alpha=0.25)
+    lower.bar(
+        figures.edges[:-1],
+        figures.count,
+        width=np.diff(figures.edges),
+        align="edge",
+        color=COLOURS[0],
+        edgecolor="white",
+    )
+    lower.set_yscale("symlog")
+    lower.set_xlabel("confidence: probability of the predicted class")
+    lower.set_ylabel("predictions")
+    for axis in (upper, lower):
+        for side in ("top", "right"):
+            axis.spines[side].set_visible(False)
+    save_figure(figure, path)

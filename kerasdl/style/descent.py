@@ -1,0 +1,296 @@
+"""Optimising one picture at one scale: Adam in one compiled step, or SciPy's L-BFGS."""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import tensorflow as tf
+from scipy import optimize
+
+from kerasdl.errors import InputError
+from kerasdl.style.features import IMAGENET_MEAN, IMAGENET_STD
+from kerasdl.style.objective import StyleObjective
+from kerasdl.style.options import StyleOptions
+
+# As Adam's paper and torch.optim.Adam, by which the recipes were tuned.
+ADAM_BETAS = (0.9, 0.999)
+ADAM_EPSILON = 1e-8
+
+# SciPy keeps L-BFGS's memory to itself, so it is started anew every so many iterations,
+# and a resumed run replays from the last such point to the same bits.
+LBFGS_SEGMENT = 100
+LBFGS_MEMORY = 10
+
+# Steps timed with each way of compiling, on a GPU.
+TRIAL_STEPS = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class StyleState:
+    """A point of an optimisation from which it can go on, to the same bits.
+
+    Attributes:
+        scale: The scale under way, the coarsest being 0.
+        iteration: Iterations finished at it.
+        image: float32 (1, H, W, 3), normalised units.
+        moments: Adam's m and v, float32 (2, 1, H, W, 3); zeros for L-BFGS.
+        seconds: Optimisation time so far.
+    """
+
+    scale: int
+    iteration: int
+    image: np.ndarray
+    moments: np.ndarray
+    seconds: float
+
+    def save(self, path: Path) -> None:
+        """Writes the state to an open or named `.npz` file."""
+        with open(path, "wb") as file:
+            np.savez(file, **dataclasses.asdict(self))
+
+    @classmethod
+    def load(cls, path: Path) -> "StyleState":
+        """Reads what `save` wrote.
+
+        Raises:
+            InputError: Where the file is damaged.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                return cls(
+                    scale=int(stored["scale"]),
+                    iteration=int(stored["iteration"]),
+                    image=stored["image"],
+                    moments=stored["moments"],
+                    seconds=float(stored["seconds"]),
+                )
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+            raise InputError(f"{path}: not a state of kerasdl: {error}.") from error
+
+
+def pixel_range() -> tuple[np.ndarray, np.ndarray]:
+    """The least and the greatest value a pixel can show, (3,) each, normalised units."""
+    mean, std = np.array(IMAGENET_MEAN), np.array(IMAGENET_STD)
+    return (
+        ((0.0 - mean) / std).astype(np.float32),
+        ((1.0 - mean) / std).astype(np.float32),
+    )
+
+
+def clamp_range(options: StyleOptions) -> tuple[np.ndarray, np.ndarray]:
+    """The range that `options` keeps the picture to, (3,) each, normalised units."""
+    if options.clamp:
+        bound = np.full(3, options.clamp, np.float32)
+        return -bound, bound
+    return pixel_range()
+
+
+# Is told an iteration's number and its losses before the update, still on the device, and
+# answers whether to stop.
+Observer = Callable[[int, tf.Tensor], bool]
+
+
+class AdamDescent:
+    """Adam on the picture; forward, losses, gradient and update are one graph.
+
+    Kingma and Ba, 2015, algorithm 1, with one schedule: a rate, and from an iteration on
+    a fresh optimiser with another. Nothing is copied to the host between iterations.
+
+    Args:
+        objective: What is minimised.
+        options: Rate, schedule, clamping, way of compiling.
+        state: Where to start.
+        iterations: Of this scale.
+    """
+
+    def __init__(
+        self,
+        objective: StyleObjective,
+        options: StyleOptions,
+        state: StyleState,
+        iterations: int,
+    ) -> None:
+        self._objective = objective
+        self._options = options
+        self._iterations = iterations
+        self._image = tf.Variable(state.image)
+        self._moments = [tf.Variable(moment) for moment in state.moments]
+        self._before = state
+        self._iteration = state.iteration
+        self._started = time.monotonic()
+
+    def _compile(self, jit_compile: bool) -> Callable[..., tf.Tensor]:
+        image, (first, second) = self._image, self._moments
+        beta_1, beta_2 = ADAM_BETAS
+
+        @tf.function(jit_compile=jit_compile)
+        def step(rate, low, high, correction_1, correction_2) -> tf.Tensor:
+            clamped = tf.clip_by_value(image, low, high)
+            losses, gradient = self._objective.losses_and_gradient(clamped)
+            first.assign(beta_1 * first + (1 - beta_1) * gradient)
+            second.assign(beta_2 * second + (1 - beta_2) * tf.square(gradient))
+            root = tf.sqrt(second) / correction_2 + ADAM_EPSILON
+            image.assign(clamped - rate / correction_1 * first / root)
+            return losses
+
+        return step
+
+    def _fastest(self) -> Callable[..., tf.Tensor]:
+        """The step, compiled as the options say; on a GPU "auto" times both ways."""
+        if self._options.compile != "auto":
+            return self._compile(self._options.compile == "xla")
+        if not tf.config.list_physical_devices("GPU"):
+            return self._compile(False)  # XLA's convolutions are slow on a CPU
+        steps = [self._compile(jit_compile) for jit_compile in (False, True)]
+        seconds = []
+        for step in steps:
+            float(step(*self._arguments())[0])
+            started = time.monotonic()
+            for _ in range(TRIAL_STEPS):
+                losses = step(*self._arguments())
+            float(losses[0])  # waits for the device
+            seconds.append(time.monotonic() - started)
+        self._image.assign(self._before.image)
+        for moment, value in zip(self._moments, self._before.moments, strict=True):
+            moment.assign(value)
+        return steps[int(np.argmin(seconds))]
+
+    def _arguments(self) -> list[tf.Tensor]:
+        """Rate, clamp range and bias corrections of the iteration under way."""
+        options, iteration = self._options, self._iteration
+        decayed = 0 < options.decay_at <= iteration
+        rate = options.decay_learning_rate if decayed else options.learning_rate
+        age = iteration - (options.decay_at if decayed else 0) + 1
+        low, high = clamp_range(options)
+        if options.clamp_until and iteration >= options.clamp_until:
+            low, high = np.full(3, -np.inf), np.full(3, np.inf)
+        corrections = (1 - ADAM_BETAS[0] ** age, np.sqrt(1 - ADAM_BETAS[1] ** age))
+        return [tf.constant(v, tf.float32) for v in (rate, low, high, *corrections)]
+
+    def run(self, observe: Observer) -> bool:
+        """Takes what iterations are left; whether they were all taken."""
+        step = self._fastest()
+        while self._iteration < self._iterations:
+            if self._options.decay_at and self._iteration == self._options.decay_at:
+                for moment in self._moments:
+                    moment.assign(tf.zeros_like(moment))
+            losses = step(*self._arguments())
+            self._iteration += 1
+            if observe(self._iteration - 1, losses):
+                return False
+        if not self._options.clamp_until:
+            self._image.assign(tf.clip_by_value(self._image, *clamp_range(self._options)))
+        return True
+
+    @property
+    def image(self) -> np.ndarray:
+        """The picture as it stands, (1, H, W, 3)."""
+        return self._image.numpy()
+
+    @property
+    def state(self) -> StyleState:
+        """Where to go on from."""
+        return StyleState(
+            scale=self._before.scale,
+            iteration=self._iteration,
+            image=self._image.numpy(),
+            moments=np.stack([moment.numpy() for moment in self._moments]),
+            seconds=self._before.seconds + time.monotonic() - self._started,
+        )
+
+
+class LbfgsDescent:
+    """SciPy's L-BFGS-B around one compiled loss-and-gradient, within the clamp range.
+
+    Byrd, Lu, Nocedal and Zhu, 1995. SciPy works in float64 on the host; the network in
+    float32 where TensorFlow puts it.
+
+    Args:
+        objective: What is minimised.
+        options: Clamping, way of compiling.
+        state: Where to start.
+        iterations: Of this scale; fewer are taken where no step improves the loss.
+    """
+
+    def __init__(
+        self,
+        objective: StyleObjective,
+        options: StyleOptions,
+        state: StyleState,
+        iterations: int,
+    ) -> None:
+        self._evaluate = tf.function(
+            objective.losses_and_gradient, jit_compile=options.compile == "xla"
+        )
+        self._options = options
+        self._iterations = iterations
+        self._iteration = state.iteration
+        self._before = state
+        low, high = clamp_range(options)
+        self.image = np.clip(state.image, low, high)
+        self._boundary = (state.iteration, self.image)
+        self._losses: tf.Tensor | None = None
+        self._started = time.monotonic()
+
+    def _value_and_gradient(self, flat: np.ndarray) -> tuple[float, np.ndarray]:
+        image = tf.constant(flat.reshape(self.image.shape), tf.float32)
+        self._losses, gradient = self._evaluate(image)
+        return float(self._losses[0]), gradient.numpy().ravel().astype(np.float64)
+
+    def run(self, observe: Observer) -> bool:
+        """Takes what iterations are left; whether it was not told to stop."""
+        stopped = False
+
+        def after_iteration(intermediate_result: optimize.OptimizeResult) -> None:
+            nonlocal stopped
+            self._iteration += 1
+            flat = intermediate_result.x.reshape(self.image.shape)
+            self.image = flat.astype(np.float32)
+            if self._iteration < self._iterations and observe(
+                self._iteration, self._losses
+            ):
+                stopped = True
+                raise StopIteration
+
+        low, high = (np.resize(v, self.image.size) for v in clamp_range(self._options))
+        if self._iteration == 0:
+            losses, _ = self._evaluate(tf.constant(self.image))
+            stopped = observe(0, losses)
+        while self._iteration < self._iterations and not stopped:
+            self._boundary = (self._iteration, self.image)
+            optimize.minimize(
+                self._value_and_gradient,
+                self.image.ravel().astype(np.float64),
+                jac=True,
+                method="L-BFGS-B",
+                bounds=optimize.Bounds(low, high),
+                callback=after_iteration,
+                options={
+                    "maxiter": min(LBFGS_SEGMENT, self._iterations - self._iteration),
+                    "maxfun": 20 * LBFGS_SEGMENT,
+                    "maxcor": LBFGS_MEMORY,
+                    "ftol": 0.0,
+                    "gtol": 0.0,
+                },
+            )
+            if self._iteration == self._boundary[0]:
+                break  # no step along the gradient lowers the loss in float32
+        return not stopped
+
+    @property
+    def state(self) -> StyleState:
+        """Where to go on from: the last point at which L-BFGS was started."""
+        iteration, image = self._boundary
+        return StyleState(
+            scale=self._before.scale,
+            iteration=iteration,
+            image=image,
+            moments=np.zeros((2, *image.shape), np.float32),
+            seconds=self._before.seconds + time.monotonic() - self._started,
+        )
+
+
+DESCENTS = {"adam": AdamDescent, "lbfgs": LbfgsDescent}

@@ -1,0 +1,139 @@
+"""Features of a fixed network at layers chosen by name."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from kerasdl.errors import InputError
+from kerasdl.models.backbones import build_backbone
+
+# ImageNet's mean and standard deviation, R, G, B: the normalised units in which the
+# picture is optimised are (RGB / 255 - mean) / std.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class Layers(NamedTuple):
+    """The layers that a network's styles are usually taken from."""
+
+    content: tuple[str, ...]
+    style: tuple[str, ...]
+
+
+# VGG's are those of Gatys et al., one layer a block.
+_VGG = Layers(
+    content=("block4_conv2",),
+    style=tuple(f"block{block}_conv1" for block in range(1, 6)),
+)
+STYLE_LAYERS = {
+    "efficientnet_lite0": Layers(
+        content=("block4",),
+        style=("stem_relu6", "block0", "block2", "block4", "block7", "block8"),
+    ),
+    "squeezenet": Layers(
+        content=("fire2",), style=("conv1_relu", "fire3", "fire4", "fire5")
+    ),
+    "vgg16": _VGG,
+    "vgg19": _VGG,
+}
+
+
+def to_grey_levels(images: tf.Tensor) -> tf.Tensor:
+    """Normalised units to RGB in 0..255, the same shape (N, H, W, 3)."""
+    return images * [255 * std for std in IMAGENET_STD] + [
+        255 * mean for mean in IMAGENET_MEAN
+    ]
+
+
+def to_normalised(images: tf.Tensor) -> tf.Tensor:
+    """RGB in 0..255 to normalised units, the same shape (N, H, W, 3)."""
+    return (images - [255 * mean for mean in IMAGENET_MEAN]) / [
+        255 * std for std in IMAGENET_STD
+    ]
+
+
+class FeatureExtractor:
+    """Features of pictures in normalised units, at the named layers.
+
+    The network's weights become constants of the graph that calls it, which lets
+    TensorFlow fold and fuse them: a step took 28 ms against 35 with variables
+    (SqueezeNet, 192 x 256, 2 cores).
+
+    Args:
+        backbone: A key of `kerasdl.models.backbones.BACKBONES`.
+        layers: Names of layers; a prefix such as `block2` means the last layer of it.
+        weights: The path of the weights; "" for those that come with the network.
+        pooling: `"max"`, or `"average"` for every max-pooling to become one.
+        mixed_precision: Whether convolutions compute in bfloat16.
+
+    Attributes:
+        names: The layers as they were asked for.
+        layers: The layers' full names.
+
+    Raises:
+        InputError: Where the network, a layer, or the weights do not exist.
+    """
+
+    def __init__(
+        self,
+        backbone: str,
+        layers: Sequence[str],
+        *,
+        weights: str | Path = "",
+        pooling: str = "max",
+        mixed_precision: bool = False,
+    ) -> None:
+        network = build_backbone(backbone, output="grid", weights=weights or "default")
+        self.names = tuple(layers)
+        self.layers = tuple(_layer_name(network, name) for name in layers)
+        network = _any_size(network, pooling, mixed_precision)
+        outputs = [network.get_layer(name).output for name in self.layers]
+        self._model = keras.Model(network.inputs, outputs)
+        self._model.trainable = False
+        self._values = [variable.numpy() for variable in self._model.variables]
+
+    def __call__(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Layer -> float32 (N, H_l, W_l, C_l), of normalised pictures (N, H, W, 3)."""
+        constants = [tf.constant(value) for value in self._values]
+        outputs, _ = self._model.stateless_call(
+            [], constants, to_grey_levels(images), training=False
+        )
+        outputs = [outputs] if len(self.names) == 1 else outputs
+        return {
+            name: tf.cast(output, tf.float32)
+            for name, output in zip(self.names, outputs, strict=True)
+        }
+
+
+def _layer_name(network: keras.Model, name: str) -> str:
+    names = [layer.name for layer in network.layers]
+    if name in names:
+        return name
+    below = [full for full in names if full.startswith(f"{name}_")]
+    if not below:
+        raise InputError(
+            f"no layer {name!r} in {network.name}; there are {', '.join(names[1:])}."
+        )
+    return below[-1]
+
+
+def _any_size(network: keras.Model, pooling: str, mixed_precision: bool) -> keras.Model:
+    """The network with inputs of any size, pooling and precision as asked for."""
+
+    def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
+        config = layer.get_config()
+        if isinstance(layer, keras.layers.InputLayer):
+            config["batch_shape"] = (None, None, None, 3)
+        elif mixed_precision:
+            config["dtype"] = "mixed_bfloat16"
+        kind = type(layer)
+        if pooling == "average" and isinstance(layer, keras.layers.MaxPooling2D):
+            kind = keras.layers.AveragePooling2D
+        return kind.from_config(config)
+
+    cloned = keras.models.clone_model(network, clone_function=clone)
+    cloned.set_weights(network.get_weights())
+    return cloned

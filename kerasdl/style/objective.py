@@ -1,0 +1,166 @@
+"""The style objective at one scale: targets computed once, then loss and gradient."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from kerasdl.errors import InputError
+from kerasdl.style.features import STYLE_LAYERS, FeatureExtractor
+from kerasdl.style.losses import (
+    content_loss,
+    gram_matrix,
+    style_loss,
+    total_variation,
+)
+from kerasdl.style.options import StyleOptions, numbers, words
+
+# Keeps a normalised term finite where what it is divided by is zero: a content picture
+# without a detail, a style that the initial picture has already.
+_SMALL = 1e-12
+
+
+class StyleNetwork:
+    """The fixed network of `options` with its content and style layers.
+
+    Args:
+        options: Names the network, its weights and the layers.
+
+    Attributes:
+        content_layers: Names, as given.
+        style_layers: Names, as given.
+
+    Raises:
+        InputError: Where there is no such network, layer or file of weights, or the
+            layers of a network without usual ones are not named.
+    """
+
+    def __init__(self, options: StyleOptions) -> None:
+        usual = STYLE_LAYERS.get(options.backbone)
+        self.content_layers = words(options.content_layers)
+        self.style_layers = words(options.style_layers)
+        if usual is not None:
+            self.content_layers = self.content_layers or usual.content
+            self.style_layers = self.style_layers or usual.style
+        if not (self.content_layers and self.style_layers):
+            raise InputError(
+                f"`content_layers` and `style_layers` must be named for "
+                f"{options.backbone}; only {', '.join(STYLE_LAYERS)} have usual ones."
+            )
+        names = dict.fromkeys((*self.content_layers, *self.style_layers))
+        self._extract = FeatureExtractor(
+            options.backbone,
+            tuple(names),
+            weights=options.weights,
+            pooling=options.pooling,
+            mixed_precision=options.mixed_precision,
+        )
+        self._scale = options.feature_scale
+
+    def features(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Layer -> (N, H_l, W_l, C_l), scaled, of normalised pictures (N, H, W, 3)."""
+        features = self._extract(images)
+        if self._scale == 1:
+            return features
+        return {name: self._scale * value for name, value in features.items()}
+
+    def content_features(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """P_l of the content layers."""
+        features = self.features(images)
+        return {name: features[name] for name in self.content_layers}
+
+    def style_grams(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """A_l of the style layers."""
+        features = self.features(images)
+        return {name: gram_matrix(features[name]) for name in self.style_layers}
+
+
+class StyleObjective:
+    """w_c Σ (F − P)² + Σ_l w_l Σ (G_l − A_l)² + w_tv TV, of one picture.
+
+    Where several styles are mixed, A_l is the weighted mean of theirs: the gradient is
+    that of the weighted mean of the losses, from which it differs by a constant.
+
+    Args:
+        network: Computes the features.
+        options: The weights of the terms.
+        content: The content picture, float32 (1, H, W, 3), normalised units.
+        styles: The style pictures, each (1, H_s, W_s, 3).
+        initial: What the optimisation starts from, (1, H, W, 3): normalised weights are
+            relative to its losses.
+
+    Attributes:
+        terms: The names of what `losses` gives, in order.
+    """
+
+    def __init__(
+        self,
+        network: StyleNetwork,
+        options: StyleOptions,
+        content: tf.Tensor,
+        styles: Sequence[tf.Tensor],
+        initial: tf.Tensor,
+    ) -> None:
+        self._network = network
+        self._content = tf.function(network.content_features)(content)
+        grams = tf.function(network.style_grams, reduce_retracing=True)
+        shares = np.array(numbers("style_mix", options.style_mix, len(styles)))
+        shares = shares / shares.sum()
+        mixed: dict[str, tf.Tensor] = {}
+        for share, style in zip(shares, styles, strict=True):
+            for name, gram in grams(style).items():
+                mixed[name] = mixed.get(name, 0.0) + share * gram
+        self._style = mixed
+        layers = network.style_layers
+        raw = numbers("layer_weights", options.layer_weights, len(layers))
+        self._layer_weights = [options.style_weight * weight for weight in raw]
+        self._content_weight = options.content_weight
+        self._tv_weight = options.tv_weight
+        if options.weighting == "normalised":
+            self._normalise(content, grams(initial), sum(raw))
+        self.terms = (
+            "loss/total",
+            "loss/content",
+            "loss/style",
+            "loss/tv",
+            *(f"loss/content/{name}" for name in network.content_layers),
+            *(f"loss/style/{name}" for name in network.style_layers),
+        )
+
+    def _normalise(
+        self, content: tf.Tensor, grams: Mapping[str, tf.Tensor], total: float
+    ) -> None:
+        flat = sum(
+            float(content_loss(p, tf.reduce_mean(p, (1, 2), keepdims=True)))
+            for p in self._content.values()
+        )
+        self._content_weight /= max(flat, _SMALL)
+        self._tv_weight /= max(float(total_variation(content)), _SMALL)
+        for index, (name, target) in enumerate(self._style.items()):
+            start = float(content_loss(grams[name], target))
+            self._layer_weights[index] /= total * max(start, _SMALL)
+
+    def losses(self, image: tf.Tensor) -> tf.Tensor:
+        """The weighted terms in the order of `terms`, (len(terms),), of (1, H, W, 3)."""
+        features = self._network.features(image)
+        content = [
+            self._content_weight * content_loss(features[name], target)
+            for name, target in self._content.items()
+        ]
+        style = [
+            style_loss([gram_matrix(features[name])], [target], [weight])
+            for (name, target), weight in zip(
+                self._style.items(), self._layer_weights, strict=True
+            )
+        ]
+        variation = self._tv_weight * total_variation(image)
+        sums = [tf.add_n(content), tf.add_n(style), variation]
+        return tf.stack([tf.add_n(sums), *sums, *content, *style])
+
+    def losses_and_gradient(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """`losses`, and the gradient of the total, (1, H, W, 3)."""
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(image)
+            losses = self.losses(image)
+            total = losses[0]
+        return losses, tape.gradient(total, image)

@@ -1,0 +1,183 @@
+"""Everything that style transfer can be told: one place for names, defaults and ranges.
+
+No TensorFlow here: configs are built from `StyleOptions` before anything heavy loads.
+"""
+
+import dataclasses
+import math
+from typing import Any
+
+from kerasdl.errors import InputError
+
+CHOICES = {
+    "pooling": ("max", "average"),
+    "weighting": ("normalised", "raw"),
+    "optimizer": ("adam", "lbfgs"),
+    "compile": ("auto", "graph", "xla"),
+}
+_POSITIVE = ("image_size", "style_size", "iterations", "scales", "learning_rate")
+_NOT_NEGATIVE = (
+    "content_weight",
+    "style_weight",
+    "tv_weight",
+    "coarse_iterations",
+    "decay_at",
+    "clamp",
+    "clamp_until",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class StyleOptions:
+    """How a picture is stylised. Lists are comma-separated strings, as flags are.
+
+    Attributes:
+        backbone: The network whose features are matched: a name of
+            `kerasdl.style.features.STYLE_LAYERS`.
+        weights: The path of its weights; "" for those that come with it.
+        pooling: "max", or "average" in place of every max-pooling.
+        feature_scale: Every feature is multiplied by it.
+        content_layers: Layers whose features are kept; "" for the network's usual ones.
+        content_weight: w_c.
+        style_layers: Layers whose Gram matrices are matched; "" likewise.
+        layer_weights: w_l of each style layer; "" for 1 each.
+        style_weight: A factor on all of them.
+        tv_weight: w_tv.
+        weighting: "raw" takes the weights as they are (the recipes). "normalised"
+            divides each term by what it is before anything has happened, so that
+            weights mean the same in any network and at any size: a style layer by its
+            loss at the initial picture (each starts at `style_weight` over the number
+            of layers, if `layer_weights` are equal), the content loss by that of flat
+            features, total variation by the content picture's own.
+        image_size: Shorter side of the result, in pixels.
+        style_size: Shorter side of the style pictures, in pixels.
+        style_mix: Share of each style; "" for equal shares.
+        init: "content", "noise" (uniform in [0, 1), normalised units), or a picture's
+            path.
+        optimizer: "adam" or "lbfgs".
+        iterations: Of the optimiser, at the last scale.
+        scales: How many sizes are worked through, each twice the last.
+        coarse_iterations: At each scale but the last; 0 for `iterations`.
+        learning_rate: Of Adam, in normalised units.
+        decay_at: The iteration from which a fresh Adam goes on at
+            `decay_learning_rate`; 0 for never. Counted within each scale.
+        decay_learning_rate: See `decay_at`.
+        clamp: The picture stays within [-clamp, clamp] in normalised units; 0 keeps it
+            to what pixels can show.
+        clamp_until: Clamped before each iteration below this; 0 for all.
+        stretch: Whether the result is stretched from its own minimum and maximum to
+            0..255 instead of cut off there.
+        keep_colours: Keeps the content's colours: only luminance is transferred.
+        mixed_precision: Computes features in bfloat16, losses and picture in float32.
+        compile: "graph", "xla", or "auto", which measures both on a GPU and takes
+            graph on a CPU.
+        seed: Of the noise.
+    """
+
+    backbone: str = "efficientnet_lite0"
+    weights: str = ""
+    pooling: str = "max"
+    feature_scale: float = 1.0
+    content_layers: str = ""
+    content_weight: float = 1.0
+    style_layers: str = ""
+    layer_weights: str = ""
+    style_weight: float = 10.0
+    tv_weight: float = 0.05
+    weighting: str = "normalised"
+    image_size: int = 256
+    style_size: int = 256
+    style_mix: str = ""
+    init: str = "content"
+    optimizer: str = "adam"
+    iterations: int = 100
+    scales: int = 1
+    coarse_iterations: int = 0
+    learning_rate: float = 0.05
+    decay_at: int = 0
+    decay_learning_rate: float = 0.1
+    clamp: float = 0.0
+    clamp_until: int = 0
+    stretch: bool = False
+    keep_colours: bool = False
+    mixed_precision: bool = False
+    compile: str = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise InputError(
+                    f"`{name}` must be one of {', '.join(choices)}, "
+                    f"got {getattr(self, name)!r}."
+                )
+        for name in _POSITIVE:
+            if not 0 < getattr(self, name) < math.inf:
+                raise InputError(f"`{name}` must be positive, got {getattr(self, name)}.")
+        for name in _NOT_NEGATIVE:
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InputError(
+                    f"`{name}` must not be negative, got {getattr(self, name)}."
+                )
+        if self.image_size >> (self.scales - 1) < 16:
+            raise InputError(
+                f"`scales` must leave 16 pixels at the coarsest, got {self.scales} for "
+                f"`image_size` {self.image_size}."
+            )
+        for name in ("layer_weights", "style_mix"):
+            numbers(name, getattr(self, name))
+
+    @property
+    def total_iterations(self) -> int:
+        """Iterations over all scales."""
+        return sum(self.iterations_at(scale) for scale in range(self.scales))
+
+    def iterations_at(self, scale: int) -> int:
+        """Iterations at `scale`, the coarsest being 0."""
+        last = scale == self.scales - 1
+        return self.iterations if last else self.coarse_iterations or self.iterations
+
+
+def make_options(fields: dict[str, Any]) -> StyleOptions:
+    """`StyleOptions` from fields by name.
+
+    Raises:
+        InputError: Where there is no such option, or a value is out of range.
+    """
+    names = [field.name for field in dataclasses.fields(StyleOptions)]
+    for name in fields:
+        if name not in names:
+            raise InputError(f"no option {name!r}; there are {', '.join(names)}.")
+    return StyleOptions(**fields)
+
+
+def words(text: str) -> tuple[str, ...]:
+    """The parts of a comma-separated list.
+
+    >>> words("fire2, fire3"), words("")
+    (('fire2', 'fire3'), ())
+    """
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def numbers(name: str, text: str, count: int = 0) -> tuple[float, ...]:
+    """The numbers of a comma-separated list; `count` ones where it is empty.
+
+    >>> numbers("layer_weights", "2, 0.5"), numbers("layer_weights", "", 3)
+    ((2.0, 0.5), (1.0, 1.0, 1.0))
+
+    Raises:
+        InputError: Where a part is no positive number, or there are not `count` (if
+            given) of them.
+    """
+    try:
+        values = tuple(float(part) for part in words(text))
+    except ValueError as error:
+        raise InputError(f"`{name}` must be numbers, got {text!r}.") from error
+    if not all(0 < value < math.inf for value in values):
+        raise InputError(f"`{name}` must be positive numbers, got {text!r}.")
+    if not values:
+        return (1.0,) * count
+    if count and len(values) != count:
+        raise InputError(f"`{name}` must be {count} numbers, got {text!r}.")
+    return values

@@ -1,0 +1,125 @@
+"""Pictures in and out of style transfer: sizes, colour profiles, luminance."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageCms
+
+from kerasdl.data.pictures import decode_picture, resize_picture
+from kerasdl.errors import InputError
+
+# Format -> (ending of the file, Pillow's name, how it is saved).
+FORMATS = {
+    "png": (".png", "PNG", {"optimize": True}),
+    "jpeg": (".jpg", "JPEG", {"quality": 92, "subsampling": 0}),
+    "webp": (".webp", "WEBP", {"quality": 92}),
+}
+
+# Luminance and the two chrominances of NTSC, as Gatys et al., 2016, Preserving Color in
+# Neural Artistic Style Transfer, section 3.2.
+RGB_TO_YIQ = np.array(
+    [
+        [0.299, 0.587, 0.114],
+        [0.595716, -0.274453, -0.321263],
+        [0.211456, -0.522591, 0.311135],
+    ]
+)
+
+
+def srgb_profile() -> bytes:
+    """The ICC profile that results carry."""
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def read_srgb(path: str | Path) -> np.ndarray:
+    """The picture at `path` in sRGB: uint8 (H, W, 3), upright.
+
+    Pixels of an embedded RGB profile (Adobe RGB, Display P3, ...) are converted; those of
+    other colour models and of damaged profiles are taken as they decode.
+
+    Raises:
+        InputError: Where the file is no picture that can be read.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}.") from error
+    image = decode_picture(data, str(path))
+    with Image.open(io.BytesIO(data)) as opened:
+        profile = opened.info.get("icc_profile")
+    if not profile:
+        return image
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if source.profile.xcolor_space.strip() != "RGB":
+            return image
+        converted = ImageCms.profileToProfile(
+            Image.fromarray(image), source, ImageCms.createProfile("sRGB")
+        )
+    except (OSError, ImageCms.PyCMSError):
+        return image
+    return np.asarray(converted)
+
+
+def encode_picture(image: np.ndarray, format: str) -> bytes:
+    """uint8 (H, W, 3) in sRGB as the bytes of a file that says so.
+
+    Args:
+        image: The pixels.
+        format: A key of `FORMATS`.
+    """
+    _, name, options = FORMATS[format]
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, name, icc_profile=srgb_profile(), **options)
+    return buffer.getvalue()
+
+
+def fit_shorter_side(image: np.ndarray, size: int) -> np.ndarray:
+    """Resizes so that the shorter side has `size` pixels; uint8 (H, W, 3) both ways."""
+    height, width = image.shape[:2]
+    shorter = min(height, width)
+    return resize_picture(
+        image, max(1, size * height // shorter), max(1, size * width // shorter)
+    )
+
+
+def grey_like(style: np.ndarray, content: np.ndarray) -> np.ndarray:
+    """The style's luminance with the content's mean and spread, as a grey picture.
+
+    Equation 10 of Gatys et al., 2016, on luminance; without it a dark style would ask
+    for tones that the content's colours do not go with.
+
+    Args:
+        style: uint8 (H_s, W_s, 3).
+        content: uint8 (H, W, 3).
+
+    Returns:
+        uint8 (H_s, W_s, 3), three equal channels.
+    """
+    style_y, content_y = luminance(style), luminance(content)
+    spread = content_y.std() / max(style_y.std(), 1e-6)
+    matched = (style_y - style_y.mean()) * spread + content_y.mean()
+    return _grey(matched)
+
+
+def grey(image: np.ndarray) -> np.ndarray:
+    """uint8 (H, W, 3) as three equal channels of luminance."""
+    return _grey(luminance(image))
+
+
+def luminance(image: np.ndarray) -> np.ndarray:
+    """Y of uint8 (H, W, 3), float64 (H, W) in 0..255."""
+    return image @ RGB_TO_YIQ[0]
+
+
+def with_colours_of(image: np.ndarray, content: np.ndarray) -> np.ndarray:
+    """The luminance of `image` with the chrominance of `content`, uint8 (H, W, 3) all."""
+    yiq = content @ RGB_TO_YIQ.T
+    yiq[..., 0] = luminance(image)
+    return np.clip(np.rint(yiq @ np.linalg.inv(RGB_TO_YIQ).T), 0, 255).astype(np.uint8)
+
+
+def _grey(values: np.ndarray) -> np.ndarray:
+    channel = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return np.repeat(channel[..., np.newaxis], 3, axis=-1)

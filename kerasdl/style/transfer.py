@@ -1,0 +1,305 @@
+"""`stylize`: one content picture in one or more styles."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from kerasdl.errors import InputError
+from kerasdl.style.descent import DESCENTS, StyleState
+from kerasdl.style.features import to_grey_levels, to_normalised
+from kerasdl.style.objective import StyleNetwork, StyleObjective
+from kerasdl.style.options import StyleOptions, make_options, numbers
+from kerasdl.style.pictures import (
+    fit_shorter_side,
+    grey,
+    grey_like,
+    read_srgb,
+    with_colours_of,
+)
+
+Picture = str | Path | np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class StyleStep:
+    """What a callback of `stylize` is told.
+
+    Attributes:
+        iteration: Counted over all scales; `losses` are those before its update.
+        iterations: How many there will be.
+        size: (height, width) of the picture at this scale.
+        losses: `loss/total`, `loss/content`, `loss/style`, `loss/tv`, and
+            `loss/content/LAYER`, `loss/style/LAYER`, all weighted.
+        seconds: Optimisation time so far.
+        picture: Gives the picture as it stands, uint8 (H, W, 3); good until the
+            callback returns.
+        state: Gives the state to go on from; good until the callback returns.
+    """
+
+    iteration: int
+    iterations: int
+    size: tuple[int, int]
+    losses: dict[str, float]
+    seconds: float
+    picture: Callable[[], np.ndarray] = dataclasses.field(repr=False, compare=False)
+    state: Callable[[], StyleState] = dataclasses.field(repr=False, compare=False)
+
+    @property
+    def row(self) -> dict[str, float]:
+        """The step as a row of numbers, `iteration` first."""
+        height, width = self.size
+        return {
+            "iteration": self.iteration,
+            **self.losses,
+            "height": height,
+            "width": width,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class StyleResult:
+    """What `stylize` returns.
+
+    Attributes:
+        image: uint8 (H, W, 3), sRGB.
+        trace: A row for each step that a callback was (or would have been) told of,
+            `StyleStep.row`; the last holds the losses of `image` where `finished`.
+        state: Where the optimisation stands.
+        finished: Whether it was left to end.
+    """
+
+    image: np.ndarray
+    trace: tuple[dict[str, float], ...]
+    state: StyleState
+    finished: bool
+
+
+def stylize(
+    content: Picture,
+    styles: Picture | Sequence[Picture],
+    *,
+    options: StyleOptions | None = None,
+    every: int = 10,
+    callback: Callable[[StyleStep], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+    resume: StyleState | None = None,
+    **overrides: Any,
+) -> StyleResult:
+    """Repaints a picture in the manner of others (Gatys, Ecker and Bethge, 2016).
+
+    Args:
+        content: A path, or uint8 (H, W, 3) in sRGB.
+        styles: One such picture or several.
+        options: All options at once; the usual ones where None.
+        every: A step is reported each so many iterations, from 0 on, and the last one.
+        callback: Is told of each step reported.
+        should_stop: Asked after each iteration; where it says True, the result is the
+            picture so far.
+        resume: A state of an earlier call with the same pictures and options.
+        **overrides: Options by name, such as `image_size=512`; see `StyleOptions`.
+
+    Returns:
+        The picture and the trace of its losses.
+
+    Raises:
+        InputError: Where a picture cannot be read, an option is unknown or out of range,
+            or a loss is not finite (naming the iteration).
+
+    Example:
+
+    ```python
+    from kerasdl.style import stylize
+
+    result = stylize("town.jpg", "waves.jpg", image_size=512, scales=2)
+    ```
+    """
+    given = {} if options is None else dataclasses.asdict(options)
+    options = make_options({**given, **overrides})
+    job = _Job(_Pictures(content, _as_list(styles), options), options, every)
+    job.callback = callback
+    job.should_stop = should_stop or (lambda: False)
+    return job.run(resume)
+
+
+def _as_list(styles: Picture | Sequence[Picture]) -> list[Picture]:
+    single = isinstance(styles, str | Path | np.ndarray)
+    return [styles] if single else list(styles)
+
+
+class _Pictures:
+    """Content, styles and starting picture at every scale."""
+
+    def __init__(
+        self, content: Picture, styles: list[Picture], options: StyleOptions
+    ) -> None:
+        if not styles:
+            raise InputError("`styles` must name a picture at least, got none.")
+        numbers("style_mix", options.style_mix, len(styles))
+        self._options = options
+        self._content = _read(content, "content")
+        self._styles = [_read(style, "styles") for style in styles]
+        self._init = None
+        if options.init not in ("content", "noise"):
+            self._init = _read(options.init, "init")
+
+    def size_at(self, scale: int, size: int) -> int:
+        return max(1, size >> (self._options.scales - 1 - scale))
+
+    def content_at(self, scale: int) -> np.ndarray:
+        """The content in its colours, uint8 (H, W, 3)."""
+        return fit_shorter_side(
+            self._content, self.size_at(scale, self._options.image_size)
+        )
+
+    def target_at(self, scale: int) -> tf.Tensor:
+        """The content as the network is to see it, (1, H, W, 3), normalised units."""
+        content = self.content_at(scale)
+        return _tensor(grey(content) if self._options.keep_colours else content)
+
+    def styles_at(self, scale: int) -> list[tf.Tensor]:
+        size = self.size_at(scale, self._options.style_size)
+        fitted = [fit_shorter_side(style, size) for style in self._styles]
+        if self._options.keep_colours:
+            content = self.content_at(scale)
+            fitted = [grey_like(style, content) for style in fitted]
+        return [_tensor(style) for style in fitted]
+
+    def initial_at(self, scale: int) -> tf.Tensor:
+        """What a run that began at `scale` would start from, (1, H, W, 3)."""
+        content = self.content_at(scale)
+        if self._options.init == "noise":
+            rng = np.random.default_rng([self._options.seed, scale])
+            return tf.constant(rng.random((1, *content.shape), np.float32))
+        if self._init is None:
+            return self.target_at(scale)
+        height, width = content.shape[:2]
+        fitted = tf.image.resize(
+            self._init[np.newaxis], (height, width), "bilinear", antialias=True
+        )
+        return to_normalised(fitted)
+
+
+class _Job:
+    """One call of `stylize`."""
+
+    callback: Callable[[StyleStep], None] | None
+    should_stop: Callable[[], bool]
+
+    def __init__(self, pictures: _Pictures, options: StyleOptions, every: int) -> None:
+        if every < 1:
+            raise InputError(f"`every` must be positive, got {every}.")
+        self._pictures = pictures
+        self._options = options
+        self._every = every
+        self._network = StyleNetwork(options)
+        self._trace: list[dict[str, float]] = []
+
+    def run(self, resume: StyleState | None) -> StyleResult:
+        state = resume or self._start(0, None)
+        while True:
+            descent, finished = self._run_scale(state)
+            if not finished or state.scale == self._options.scales - 1:
+                break
+            state = self._start(state.scale + 1, descent)
+        return StyleResult(
+            image=self._picture(state.scale, descent.image),
+            trace=tuple(self._trace),
+            state=descent.state,
+            finished=finished,
+        )
+
+    def _start(self, scale: int, coarser: Any) -> StyleState:
+        """The state at the start of `scale`: the coarser scale's result, enlarged."""
+        initial = self._pictures.initial_at(scale)
+        seconds = 0.0
+        if coarser is not None:
+            height, width = initial.shape[1:3]
+            initial = tf.image.resize(coarser.image, (height, width), "bicubic")
+            seconds = coarser.state.seconds
+        image = initial.numpy()
+        moments = np.zeros((2, *image.shape), np.float32)
+        return StyleState(scale, 0, image, moments, seconds)
+
+    def _run_scale(self, state: StyleState) -> tuple[Any, bool]:
+        options, scale = self._options, state.scale
+        objective = StyleObjective(
+            self._network,
+            options,
+            self._pictures.target_at(scale),
+            self._pictures.styles_at(scale),
+            self._pictures.initial_at(scale),
+        )
+        if tuple(state.image.shape[1:3]) != self._pictures.content_at(scale).shape[:2]:
+            raise InputError(
+                "`resume` must be a state of the same pictures and options, got a "
+                f"picture of shape {state.image.shape}."
+            )
+        iterations = options.iterations_at(scale)
+        offset = sum(options.iterations_at(s) for s in range(scale))
+        descent = DESCENTS[options.optimizer](objective, options, state, iterations)
+        started = time.monotonic()
+
+        def report(number: int, losses: tf.Tensor) -> None:
+            values = dict(zip(objective.terms, map(float, losses.numpy()), strict=True))
+            if not math.isfinite(values["loss/total"]):
+                raise InputError(
+                    f"the loss is not finite at iteration {offset + number}, got "
+                    f"{values['loss/total']}; a lower `learning_rate` may help."
+                )
+            step = StyleStep(
+                iteration=offset + number,
+                iterations=options.total_iterations,
+                size=tuple(state.image.shape[1:3]),
+                losses=values,
+                seconds=state.seconds + time.monotonic() - started,
+                picture=lambda: self._picture(scale, descent.image),
+                state=lambda: descent.state,
+            )
+            self._trace.append(step.row)
+            if self.callback is not None:
+                self.callback(step)
+
+        def observe(number: int, losses: tf.Tensor) -> bool:
+            if number % self._every == 0:
+                report(number, losses)
+            return self.should_stop()
+
+        finished = descent.run(observe)
+        if finished and scale == options.scales - 1:
+            report(iterations, tf.function(objective.losses)(tf.constant(descent.image)))
+        return descent, finished
+
+    def _picture(self, scale: int, image: np.ndarray) -> np.ndarray:
+        """(1, H, W, 3) in normalised units as uint8 (H, W, 3)."""
+        levels = to_grey_levels(tf.constant(image)).numpy()[0]
+        if self._options.stretch:
+            low, high = levels.min(), levels.max()
+            levels = 255 * (levels - low) / max(high - low, 1e-12)
+        pixels = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
+        if self._options.keep_colours:
+            return with_colours_of(pixels, self._pictures.content_at(scale))
+        return pixels
+
+
+def _read(picture: Picture, argument: str) -> np.ndarray:
+    if not isinstance(picture, np.ndarray):
+        return read_srgb(picture)
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[-1] != 3:
+        raise InputError(
+            f"`{argument}` must be a path or uint8 of shape (H, W, 3), got "
+            f"{picture.dtype} of shape {picture.shape}."
+        )
+    if 0 in picture.shape:
+        raise InputError(f"`{argument}` has no pixel, got shape {picture.shape}.")
+    return picture
+
+
+def _tensor(image: np.ndarray) -> tf.Tensor:
+    return to_normalised(tf.constant(image[np.newaxis], tf.float32))

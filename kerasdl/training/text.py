@@ -1,0 +1,310 @@
+"""What the text trainer is made of: data, vocabulary, model, loss, scores."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import time
+from collections.abc import Callable, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+from ml_collections import ConfigDict
+
+from kerasdl.data.generated_sentences import generated_sentences
+from kerasdl.data.glove import read_glove
+from kerasdl.data.labelled_texts import SPLITS, LabelledTexts, TextDataset
+from kerasdl.data.text_batches import in_order
+from kerasdl.data.text_graph import encode_texts, tokens_of
+from kerasdl.data.text_readers import read_texts
+from kerasdl.data.text_tokens import UNKNOWN, TextVocabulary, Tokenizer, TokenRows
+from kerasdl.errors import InputError
+from kerasdl.metrics.classification import classification_scores
+from kerasdl.models.text.classifier import TextClassifier
+from kerasdl.models.text.models import MODELS
+from kerasdl.training.config import check_choice
+from kerasdl.training.loop import TrainingLoop
+from kerasdl.training.workdir import Workdir, atomic_path, write_json, write_text
+
+# Sentences scored at a time.
+SCORE_BATCH = 512
+
+
+def load_dataset(config: ConfigDict) -> TextDataset:
+    """The splits that `config.data` names, or generated sentences where it names none.
+
+    Raises:
+        InputError: A file cannot be read, or has a bad line that is not to be skipped.
+    """
+    data = config.data
+    labels = [name.strip() for name in data.labels.split(",") if name.strip()]
+    if data.root:
+        return read_texts(
+            data.root,
+            test=data.test,
+            text_column=data.text_column,
+            label_column=data.label_column,
+            labels=labels,
+            skip_bad_lines=data.skip_bad_lines,
+            tfds_folder=data.tfds_folder,
+        )
+    if data.test:
+        raise InputError(
+            "--config.data.test needs --config.data.root: generated sentences have a "
+            f"test split of their own, got {data.test!r}."
+        )
+    return generated_sentences(
+        config.seed,
+        train=data.generated_train,
+        val=data.generated_val,
+        test=data.generated_test,
+    )
+
+
+def make_tokenizer(config: ConfigDict) -> Tokenizer:
+    """The tokenizer of `config.data`.
+
+    Raises:
+        InputError: A field is out of its range.
+    """
+    try:
+        return Tokenizer(config.data.tokenizer, config.data.max_tokens)
+    except ValueError as error:
+        raise InputError(f"--config.data.tokenizer, max_tokens: {error}") from error
+
+
+def build_vocabulary(
+    texts: Sequence[str], tokenizer: Tokenizer, config: ConfigDict
+) -> TextVocabulary:
+    """The words of the training texts."""
+    return TextVocabulary.build(
+        tokens_of(texts, tokenizer), config.data.min_count, config.data.max_words
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class EncodedSplit:
+    """A split as ids.
+
+    Attributes:
+        rows: The ids of N sentences.
+        labels: int32 (N,).
+        texts: The sentences as written.
+    """
+
+    rows: TokenRows
+    labels: np.ndarray
+    texts: Sequence[str]
+
+    @classmethod
+    def encode(
+        cls, split: LabelledTexts, tokenizer: Tokenizer, vocabulary: TextVocabulary
+    ) -> EncodedSplit:
+        """Encodes a split."""
+        rows = encode_texts(split.texts, tokenizer, vocabulary)
+        return cls(rows, split.labels, split.texts)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def unknown_share(self) -> float:
+        """The share of the tokens that the vocabulary lacks."""
+        return float((self.rows.values == UNKNOWN).mean()) if len(self) else 0.0
+
+
+class TextCorpus:
+    """A run's data: tokenizer, vocabulary and encoded splits.
+
+    Args:
+        config: The run's config.
+
+    Attributes:
+        label_names: Of the classes.
+        tokenizer, vocabulary: From texts to ids.
+        splits: `train`, `val` and `test`.
+        notes: What a reader of the figures should know.
+
+    Raises:
+        InputError: As `load_dataset`.
+    """
+
+    def __init__(self, config: ConfigDict) -> None:
+        dataset = load_dataset(config)
+        self.label_names = dataset.label_names
+        self.tokenizer = make_tokenizer(config)
+        self.vocabulary = build_vocabulary(dataset.train.texts, self.tokenizer, config)
+        self.splits = {
+            name: EncodedSplit.encode(
+                getattr(dataset, name), self.tokenizer, self.vocabulary
+            )
+            for name in SPLITS
+        }
+        held_out = [
+            f"{split.unknown_share:.2%} of the {name} split's tokens"
+            for name, split in self.splits.items()
+            if len(split)
+        ]
+        self.notes = [
+            *dataset.notes,
+            f"The vocabulary is {len(self.vocabulary.words):,} words of the training "
+            f"split, each seen {config.data.min_count} times or more; any other is the "
+            f"unknown word: {', '.join(held_out)}.",
+        ]
+
+    def save(self, workdir: Workdir) -> None:
+        """Writes vocab.txt, labels.txt and tokenizer.json."""
+        self.vocabulary.save(workdir / "vocab.txt")
+        write_text(workdir / "labels.txt", "".join(f"{n}\n" for n in self.label_names))
+        write_text(workdir / "tokenizer.json", self.tokenizer.to_json() + "\n")
+
+
+def build_classifier(
+    config: ConfigDict, vocabulary: TextVocabulary, classes: int
+) -> tuple[TextClassifier, str]:
+    """An untrained classifier, its word vectors set where `config.model` names some.
+
+    Fields of `config.model` that the model has no argument for are not used.
+
+    Returns:
+        The model, and a sentence on its word vectors for the report.
+
+    Raises:
+        InputError: A field is out of its range, or GloVe vectors cannot be read.
+    """
+    fields = config.model
+    check_choice("model.name", fields.name, tuple(MODELS))
+    check_choice("model.vectors", fields.vectors, ("random", "glove"))
+    kind = MODELS[fields.name]
+    arguments = {
+        name: fields[name]
+        for name in inspect.signature(kind.__init__).parameters
+        if name in fields and name != "name"
+    }
+    if fields.vectors == "random":
+        model = _construct(kind, len(vocabulary), classes, arguments)
+        return model, "Word vectors are drawn at random and trained."
+    if "width" not in arguments:
+        raise InputError(
+            f"--config.model.vectors must be random for {fields.name}, which has no word "
+            f"vectors, got {fields.vectors!r}."
+        )
+    vectors = read_glove(set(vocabulary.words), fields.glove_file)
+    table, found = vectors.table(list(vocabulary.words), config.seed)
+    arguments["width"] = vectors.width
+    model = _construct(kind, len(vocabulary), classes, arguments)
+    model.word_vectors.set_vectors(table)
+    return model, (
+        f"Word vectors start from {vectors.source} ({vectors.width} wide), which has "
+        f"{int(found.sum())} of the vocabulary's {len(found)} words ({found.mean():.1%}); "
+        "the others are drawn with the same mean and deviation. In training they are "
+        f"{'kept' if fields.frozen else 'trained'}."
+    )
+
+
+def _construct(
+    kind: type[TextClassifier], size: int, classes: int, arguments: dict
+) -> TextClassifier:
+    try:
+        model = kind(size, classes, **arguments)
+        model.create_weights()
+    except ValueError as error:
+        raise InputError(f"--config.model: {error}") from error
+    return model
+
+
+def training_loss(
+    model: TextClassifier, config: ConfigDict
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """The loss of one minibatch, averaged over its sentences."""
+
+    def loss(ids: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        logits = model(ids, training=True)
+        return model.classification_loss(logits, labels, config.label_smoothing)
+
+    return loss
+
+
+def make_optimizer(config: ConfigDict) -> keras.optimizers.Optimizer:
+    """Adam, or AdamW where the config decays weights."""
+    clip = config.clip_norm or None
+    if config.weight_decay:
+        return keras.optimizers.AdamW(
+            config.learning_rate, weight_decay=config.weight_decay, global_clipnorm=clip
+        )
+    return keras.optimizers.Adam(config.learning_rate, global_clipnorm=clip)
+
+
+BATCH_SIGNATURE = (
+    tf.TensorSpec((None, None), tf.int32),
+    tf.TensorSpec((None,), tf.int32),
+)
+
+
+class TextScorer:
+    """Probabilities of sentences by a model as it stands at each call.
+
+    Args:
+        model: The classifier.
+
+    Attributes:
+        sentences_per_second: Of the last call of `probabilities`.
+    """
+
+    def __init__(self, model: TextClassifier) -> None:
+        self.model = model
+        self._probabilities = tf.function(
+            lambda ids: model.probabilities(model(ids, training=False)),
+            input_signature=[BATCH_SIGNATURE[0]],
+        )
+        self.sentences_per_second = 0.0
+
+    def probabilities(self, rows: TokenRows) -> np.ndarray:
+        """The probability of each class, float32 (N, K)."""
+        started = time.monotonic()
+        result = np.zeros((len(rows), self.model.classes), np.float32)
+        for chosen, ids in in_order(rows, SCORE_BATCH):
+            result[chosen] = self._probabilities(ids).numpy()
+        elapsed = max(time.monotonic() - started, 1e-9)
+        self.sentences_per_second = len(rows) / elapsed
+        return result
+
+    def scores(self, split: EncodedSplit, name: str) -> dict[str, float]:
+        """`name/accuracy`, `/f1_macro`, `/loss`, `/ece`; empty where the split is."""
+        if not len(split):
+            return {}
+        scores = classification_scores(split.labels, self.probabilities(split.rows))
+        return {f"{name}/{metric}": value for metric, value in scores.items()}
+
+
+def finish(
+    workdir: Workdir, corpus: TextCorpus, scorer: TextScorer, loop: TrainingLoop
+) -> dict[str, float]:
+    """Writes model.keras and metrics.json of a trained model.
+
+    Returns:
+        The metrics; `bytes` is the size of model.keras, `sentences_per_second` that of
+        scoring on this machine.
+    """
+    with atomic_path(workdir / "model.keras") as temporary:
+        scorer.model.save(temporary)
+    metrics: dict[str, float] = {}
+    for name, split in corpus.splits.items():
+        scores = scorer.scores(split, name)
+        scores.pop("train/loss", None)  # that of training, with dropout, is the row's
+        metrics |= scores
+        if name == "train":
+            rate = scorer.sentences_per_second
+    progress = loop.progress
+    metrics |= {
+        "train/loss": loop.log.rows[progress.best_epoch - 1]["train/loss"],
+        "best_epoch": progress.best_epoch,
+        "seconds": round(progress.seconds, 1),
+        "seed": workdir.config["seed"],
+        "parameters": scorer.model.count_params(),
+        "bytes": (workdir / "model.keras").stat().st_size,
+        "sentences_per_second": round(rate),
+    }
+    write_json(workdir / "metrics.json", metrics)
+    return metrics

@@ -1,0 +1,48 @@
+"""Labels for a file of unlabelled sentences."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from kerasdl.data.text_lines import LineErrors, read_lines
+from kerasdl.errors import InputError
+from kerasdl.loading import load
+from kerasdl.training.progress import say
+from kerasdl.training.workdir import write_text
+
+
+def predict_file(workdir: Path, path: Path, skip_bad_lines: bool = False) -> Path:
+    """Prints a label for each line of a file and writes them to predictions.txt.
+
+    Args:
+        workdir: A finished run.
+        path: Sentences, one a line.
+        skip_bad_lines: Whether a bad line gets an empty label, so that line k of the
+            labels stays line k of the file, or ends the command.
+
+    Returns:
+        The path of predictions.txt.
+
+    Raises:
+        InputError: The run has not finished, or the file cannot be read or is empty or
+            has a bad line.
+    """
+    errors = LineErrors(skip_bad_lines)
+    lines = list(read_lines(path, errors))
+    if not lines:
+        raise InputError(f"{path}: expected sentences, one a line, got none")
+    classifier = load(workdir)
+    labels = [""] * max(number for number, _ in lines)
+    predicted = classifier.predict_many([text for _, text in lines])
+    for (number, _), label in zip(lines, predicted, strict=True):
+        labels[number - 1] = label
+    if errors.count:
+        say(f"{errors.count} bad lines got an empty label, the first: {errors.first}")
+    text = "".join(f"{label}\n" for label in labels)
+    written = workdir / "predictions.txt"
+    write_text(written, text)
+    sys.stdout.write(text)
+    sys.stdout.flush()
+    say(f"labels: {written}")
+    return written

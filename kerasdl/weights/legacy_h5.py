@@ -1,0 +1,41 @@
+"""Reads the HDF5 weight files that Keras wrote before version 3."""
+
+from pathlib import Path
+
+import numpy as np
+
+from kerasdl.errors import InputError
+
+
+def read_legacy_h5(path: str | Path) -> dict[str, list[np.ndarray]]:
+    """Reads the weights of each layer, in the layer's order.
+
+    Args:
+        path: What `Model.save_weights` of Keras 1 or 2 wrote: a group a layer, named in
+            the attributes `layer_names` and, within a layer, `weight_names`.
+
+    Returns:
+        Layer name -> arrays; layers without weights are left out.
+
+    Raises:
+        InputError: Where the file cannot be read or has another layout.
+    """
+    import h5py  # here, because it takes a third of a second
+
+    try:
+        with h5py.File(path, "r") as file:
+            weights = {}
+            for layer in _names(file.attrs["layer_names"]):
+                names = _names(file[layer].attrs["weight_names"])
+                if names:
+                    weights[layer] = [np.asarray(file[layer][name]) for name in names]
+            return weights
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: cannot be read: no such file.") from error
+    except (OSError, KeyError, AttributeError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: not Keras weights in HDF5: {error}.") from error
+
+
+def _names(attribute: np.ndarray) -> list[str]:
+    """An empty list was written as an empty array of floats."""
+    return [name.decode() if isinstance(name, bytes) else str(name) for name in attribute]
