@@ -30,11 +30,14 @@ BATCH = 32
 # Same tensors in, same arithmetic: only the order of sums differs.
 TENSORS = Tolerance(agreement=0.98, difference=1e-3)
 # TensorFlow decodes and resizes to one grey level of Pillow.
-BYTES = Tolerance(agreement=0.98, difference=0.5)
+BYTES = Tolerance(agreement=0.98, difference=0.1)
+# Rounded weights give other captions where two are about as probable. Measured on 50
+# Flickr8k pictures: float16 48 the same and scores within 0.04, dynamic 38 and 0.43,
+# int8 24 and 2.5.
 DEVICE = {
     "none": TENSORS,
-    "float16": Tolerance(agreement=0.9, difference=0.1),
-    "dynamic": Tolerance(agreement=0.5, difference=2.0),
+    "float16": Tolerance(agreement=0.9, difference=0.2),
+    "dynamic": Tolerance(agreement=0.6, difference=1.5),
     "int8": Tolerance(agreement=0.3, difference=5.0),
 }
 
@@ -60,12 +63,12 @@ class CaptioningJob(Job):
                 f"{self.model.decoder.vocabulary_size} words, got {len(self.vocabulary)}."
             )
 
-    def examples(self, count: int) -> list[Example]:
-        """Pictures of the validation split, as the run's config names it."""
+    def examples(self, split: str, count: int) -> list[Example]:
+        """Pictures of a split of the data set that the run's config names."""
         from kerasdl.training.captioning import load_dataset
 
         dataset = load_dataset(ConfigDict(self.config))
-        pictures = dataset.val or dataset.test or dataset.train
+        pictures = getattr(dataset, split) or dataset.train
         return [Example(picture.name, picture.bytes()) for picture in pictures[:count]]
 
     def readable(self, example: Example) -> Example:

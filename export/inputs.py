@@ -11,6 +11,9 @@ from export.jobs import Example, Job
 from kerasdl.data.pictures import MOST_BROKEN, is_picture_name
 from kerasdl.errors import InputError
 
+# How many inputs an export is compared on.
+EXAMPLES = 50
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -25,22 +28,30 @@ def define_export_flags(output: str) -> None:
         "Files to compare the export on, instead of the run's validation split.",
     )
     flags.DEFINE_integer(
-        "examples", 50, "How many inputs to compare the export on.", lower_bound=1
+        "examples", EXAMPLES, "How many inputs to compare the export on.", lower_bound=1
     )
     flags.mark_flags_as_required(["workdir", "output"])
 
 
-def export_examples(job: Job) -> list[Example]:
-    """The inputs that an export is compared on, as the flags say; broken ones skipped.
+def export_examples(
+    job: Job, split: str, count: int, files: Sequence[str] = ()
+) -> list[Example]:
+    """Real inputs for an export; broken ones are skipped with a warning.
+
+    Args:
+        job: Whose inputs.
+        split: Of the run's data set; not read where `files` are given.
+        count: How many at most.
+        files: What `--inputs` names.
 
     Raises:
         InputError: Where there is none, or more than `MOST_BROKEN` are broken.
     """
-    if flags.FLAGS.inputs:
-        paths = picture_files(flags.FLAGS.inputs, warn)[: flags.FLAGS.examples]
+    if files:
+        paths = picture_files(files, warn)[:count]
         given = [Example(str(path), read_bytes(path)) for path in paths]
     else:
-        given = job.examples(flags.FLAGS.examples)
+        given = job.examples(split, count)
     examples = list(each_readable(given, job.readable, warn))
     if not examples:
         raise InputError("--inputs: expected inputs to compare the export on, got none.")

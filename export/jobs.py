@@ -118,8 +118,12 @@ class Job(abc.ABC):
         self.config = config
 
     @abc.abstractmethod
-    def examples(self, count: int) -> list[Example]:
-        """Up to `count` inputs of the validation split.
+    def examples(self, split: str, count: int) -> list[Example]:
+        """The first inputs of a split, or of `train` where that split is empty.
+
+        Args:
+            split: `train` or `val`.
+            count: How many at most.
 
         Raises:
             InputError: Where the data set cannot be read any more.

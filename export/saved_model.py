@@ -10,10 +10,11 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from absl import flags
+from absl import flags, logging
 
 from export import inputs
 from kerasdl.errors import InputError
@@ -25,21 +26,57 @@ flags.adopt_module_key_flags(inputs)
 
 def main() -> None:
     """Runs the command."""
-    output = Path(flags.FLAGS.output)
+    given = flags.FLAGS
+    version, description = export_saved_model(
+        given.workdir, given.output, given.inputs, given.examples
+    )
+    inputs.print_summary(version, description)
+
+
+def export_saved_model(
+    workdir: str | Path,
+    output: str | Path,
+    files: Sequence[str] = (),
+    count: int = inputs.EXAMPLES,
+) -> tuple[Path, dict[str, Any]]:
+    """Writes a run's SavedModel and its manifest, or nothing.
+
+    Args:
+        workdir: The folder that the trainer wrote.
+        output: The folder that holds the versions.
+        files: Inputs to compare on, instead of the validation split.
+        count: How many inputs to compare on.
+
+    Returns:
+        The version's folder, and what its manifest says.
+
+    Raises:
+        InputError: Where an input cannot be read, `output` cannot be written, or what
+            was exported differs from the model.
+    """
+    output = Path(output)
     if output.exists() and not output.is_dir():
         raise InputError(f"--output must be a folder, got the file {str(output)!r}.")
 
     import tensorflow as tf
 
+    logging.set_verbosity(logging.ERROR)  # tf.saved_model tells of every step
+
     from export import manifest
     from export.jobs import SERVING, load_job
     from kerasdl.training.workdir import write_json
 
-    job = load_job(flags.FLAGS.workdir)
-    examples = inputs.export_examples(job)
+    job = load_job(workdir)
+    examples = inputs.export_examples(job, "val", count, files)
     with next_version(output) as folder:
         module, signatures = job.serving_module()
-        tf.saved_model.save(module, str(folder), signatures=signatures)
+        tf.saved_model.save(
+            module,
+            str(folder),
+            signatures=signatures,
+            options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
+        )
+        drop_custom_gradients(folder)
 
         served = tf.saved_model.load(str(folder))
         comparisons = job.compare_serving(served.signatures, examples)
@@ -60,17 +97,33 @@ def main() -> None:
             latency=latency,
         )
         write_json(folder / manifest.MANIFEST, description)
-    inputs.print_summary(newest_version(output), description)
+    return output / str(max(versions(output))), description
+
+
+def drop_custom_gradients(folder: Path) -> None:
+    """Takes the names of hand-derived gradients out of a SavedModel.
+
+    They stand for Python functions that no SavedModel holds, and TensorFlow warns of each
+    when it loads one. What is left is differentiated by TensorFlow itself.
+    """
+    from tensorflow.core.protobuf import saved_model_pb2
+    from tensorflow.python.saved_model import fingerprinting_utils
+
+    path = folder / "saved_model.pb"
+    model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    for meta_graph in model.meta_graphs:
+        graph = meta_graph.graph_def
+        bodies = [graph.node, *(body.node_def for body in graph.library.function)]
+        for node in (node for body in bodies for node in body):
+            if "_gradient_op_type" in node.attr:
+                del node.attr["_gradient_op_type"]
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    fingerprinting_utils.write_fingerprint(str(folder))  # of the graph as it is now
 
 
 def versions(output: Path) -> list[int]:
     """The version numbers in a folder of versions."""
     return [int(path.name) for path in output.iterdir() if path.name.isdecimal()]
-
-
-def newest_version(output: Path) -> Path:
-    """The version with the largest number."""
-    return output / str(max(versions(output)))
 
 
 @contextlib.contextmanager

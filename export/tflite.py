@@ -11,9 +11,11 @@ import json
 import sys
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from absl import flags
+from absl import flags, logging
 
 from export import inputs
 from export.converter import QUANTIZATIONS
@@ -27,16 +29,47 @@ flags.DEFINE_enum(
     "none",
     QUANTIZATIONS,
     "float32; int8 weights; float16 weights; int8 weights and activations, their ranges "
-    "measured on the inputs that the export is compared on.",
+    "measured on training inputs (or on --inputs).",
 )
+# Inputs from which int8 measures the ranges of the activations.
+CALIBRATION = 100
 # A zip's entries carry a time; a fixed one keeps the file a function of the model.
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
 
 def main() -> None:
     """Runs the command."""
-    output = Path(flags.FLAGS.output)
-    quantize = flags.FLAGS.quantize
+    given = flags.FLAGS
+    description = export_tflite(
+        given.workdir, given.output, given.quantize, given.inputs, given.examples
+    )
+    inputs.print_summary(Path(given.output), description)
+
+
+def export_tflite(
+    workdir: str | Path,
+    output: str | Path,
+    quantize: str = "none",
+    files: Sequence[str] = (),
+    count: int = inputs.EXAMPLES,
+) -> dict[str, Any]:
+    """Writes a run's TFLite file and its entry in the manifest, or nothing.
+
+    Args:
+        workdir: The folder that the trainer wrote.
+        output: The `.tflite` file.
+        quantize: One of `export.converter.QUANTIZATIONS`.
+        files: Inputs to compare on, instead of the validation split.
+        count: How many inputs to compare on.
+
+    Returns:
+        What the manifest says of the file.
+
+    Raises:
+        InputError: Where an input cannot be read, `output` cannot be written, the
+            conversion fails, or what was exported differs from the model.
+    """
+    output = Path(output)
     if output.suffix != ".tflite":
         raise InputError(f"--output must end in .tflite, got {str(output)!r}.")
     if output.is_dir():
@@ -47,13 +80,15 @@ def main() -> None:
 
     import tensorflow as tf
 
+    logging.set_verbosity(logging.ERROR)  # tf.saved_model tells of every step
+
     from export import litert
     from export.converter import convert
     from export.jobs import load_job
     from kerasdl.training.workdir import write_json
 
-    job = load_job(flags.FLAGS.workdir)
-    examples = inputs.export_examples(job)
+    job = load_job(workdir)
+    examples = inputs.export_examples(job, "val", count, files)
     arguments = job.device_inputs(examples)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -67,7 +102,12 @@ def main() -> None:
         saved_model = Path(name) / "saved_model"
         tf.saved_model.save(module, str(saved_model), signatures=signatures)
         written = Path(name) / output.name
-        convert(saved_model, written, quantize, arguments if quantize == "int8" else ())
+        calibration = ()
+        if quantize == "int8":
+            calibration = job.device_inputs(
+                inputs.export_examples(job, "train", CALIBRATION, files)
+            )
+        convert(saved_model, written, quantize, calibration)
 
         operations = manifest.tflite_operations(written.read_bytes())
         manifest.check_builtin(operations)
@@ -92,7 +132,7 @@ def main() -> None:
         description["quantize"] = quantize
         written.replace(output)
     write_json(output.parent / manifest.MANIFEST, {**others, output.name: description})
-    inputs.print_summary(output, description)
+    return description
 
 
 def append_files(path: Path, files: dict[str, str]) -> None:

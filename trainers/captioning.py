@@ -23,12 +23,15 @@ def main() -> None:
 
     workdir = Workdir(flags.FLAGS.workdir, "captioning", config.to_dict())
 
-    import keras  # seconds, and noise: not before the arguments are known to be good
+    # It takes seconds: not before the arguments are known to be good.
+    command.import_tensorflow()
+    import keras
 
     from kerasdl.reports.captioning import report_captioning
     from kerasdl.training import captioning, schedules
     from kerasdl.training.loop import TrainingLoop, make_train_step
     from kerasdl.training.progress import say
+
     keras.utils.set_random_seed(config.seed)
 
     dataset = captioning.load_dataset(config)

@@ -42,7 +42,7 @@ def get_config() -> ConfigDict:
 
     config.weights = ""  # the backbone's weights from a file; "": those it ships with
 
-    config.epochs = 4
+    config.epochs = 3
     config.batch_size = 64  # captions
     config.learning_rate = 2e-3
     config.schedule = "cosine"  # to 0 over `epochs`; or "exponential"

@@ -101,7 +101,7 @@ def decode_picture(data: bytes, name: str) -> np.ndarray:
         return _to_rgb(upright)
     except Exception as error:  # Pillow's decoders raise any of a dozen kinds
         raise InputError(
-            f"{name}: expected a whole picture, got a broken {image.format} file: {error}."
+            f"{name}: expected a whole picture, got a broken {image.format}: {error}."
         ) from error
 
 

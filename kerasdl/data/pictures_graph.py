@@ -3,13 +3,13 @@
 Agrees with Pillow to one grey level, resizes as it does to the bit, and needs nothing but
 TensorFlow where it runs. What TensorFlow decodes is narrower than what Pillow does:
 
-| format | read | refused, or different |
+| format | read | refused |
 |---|---|---|
-| JPEG | grey, RGB, CMYK; baseline and progressive; EXIF orientation | |
+| JPEG | grey, RGB, CMYK; baseline, progressive; EXIF orientation | |
 | PNG | 1 to 16 bits; grey, palette, RGB, alpha; EXIF orientation; first frame | |
-| BMP | 8 bits grey or palette, 24 bits, 32 bits with or without alpha | 1, 4 and 16 bits, run lengths: refused |
+| BMP | 8 bits grey or palette; 24 bits; 32 bits, alpha | 1, 4, 16 bits; run lengths |
 | WebP | lossy, lossless, alpha, EXIF orientation; first frame | |
-| TIFF | | refused |
+| TIFF | | all |
 
 A picture that is broken, of another format, or over 100 megapixels raises
 `tf.errors.InvalidArgumentError`, which a server answers a request with.
@@ -88,7 +88,7 @@ def decode(image_bytes: tf.Tensor) -> tf.Tensor:
 
 
 def prepare(image: tf.Tensor, size: int, how: Preparation = "squash") -> tf.Tensor:
-    """`kerasdl.data.pictures.prepare_picture`: uint8 (H, W, 3) to float32 (size, size, 3)."""
+    """`prepare_picture` to the bit: uint8 (H, W, 3) to float32 (size, size, 3)."""
     height = tf.cast(tf.shape(image)[0], tf.int64)
     width = tf.cast(tf.shape(image)[1], tf.int64)
     resized = resize_exactly(image, _source_box(height, width, size, how), size)

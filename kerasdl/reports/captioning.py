@@ -70,7 +70,8 @@ def report_captioning(
         workdir / "loss.png",
         {
             "loss (nats a caption)": ["train/loss"],
-            "validation score": ["val/bleu1_single", "val/bleu4", "val/cider"],
+            "validation BLEU": ["val/bleu1_single", "val/bleu1", "val/bleu4"],
+            "validation CIDEr": ["val/cider"],
             "norm": ["train/gradient_norm", "train/update_norm"],
         },
         best_epoch=loop.progress.best_epoch,

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from kerasdl.training.workdir import MetricsLog, atomic_path
 
@@ -50,6 +51,7 @@ def save_learning_curves(
                 best_epoch, color="0.6", linestyle=":", label=f"kept: epoch {best_epoch}"
             )
         axis.set_xlabel("epoch")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.set_ylabel(title)
         axis.grid(alpha=0.25)
         axis.legend(fontsize="small", frameon=False)

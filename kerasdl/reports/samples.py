@@ -40,10 +40,11 @@ def save_sample_grid(samples: Sequence[Sample], path: Path, columns: int = 3) ->
         for sample in samples
     ]
     most_lines = max((caption.count("\n") + 1 for caption in captions), default=1)
-    height = CELL_INCHES + 0.35 + 0.19 * most_lines
+    height = CELL_INCHES + 0.5 + 0.19 * most_lines
     figure = Figure(
         figsize=(CELL_INCHES * 1.15 * columns, height * rows), layout="constrained"
     )
+    figure.get_layout_engine().set(h_pad=0.12)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis in axes:
         axis.set_axis_off()

@@ -13,7 +13,7 @@ from kerasdl.style.losses import (
     style_loss,
     total_variation,
 )
-from kerasdl.style.options import StyleOptions, numbers, words
+from kerasdl.style.options import StyleOptions, named_numbers, numbers, words
 
 # Keeps a normalised term finite where what it is divided by is zero: a content picture
 # without a detail, a style that the initial picture has already.
@@ -55,14 +55,21 @@ class StyleNetwork:
             pooling=options.pooling,
             mixed_precision=options.mixed_precision,
         )
-        self._scale = options.feature_scale
+        divisors = named_numbers("feature_divisors", options.feature_divisors)
+        for name in divisors:
+            if name not in names:
+                raise InputError(
+                    f"`feature_divisors` must name layers among {', '.join(names)}, "
+                    f"got {name!r}."
+                )
+        self._scales = {name: 1 / divisor for name, divisor in divisors.items()}
 
     def features(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Layer -> (N, H_l, W_l, C_l), scaled, of normalised pictures (N, H, W, 3)."""
+        """Layer -> (N, H_l, W_l, C_l), divided, of normalised pictures (N, H, W, 3)."""
         features = self._extract(images)
-        if self._scale == 1:
-            return features
-        return {name: self._scale * value for name, value in features.items()}
+        for name, scale in self._scales.items():
+            features[name] *= scale
+        return features
 
     def content_features(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """P_l of the content layers."""

@@ -36,7 +36,8 @@ class StyleOptions:
             `kerasdl.style.features.STYLE_LAYERS`.
         weights: The path of its weights; "" for those that come with it.
         pooling: "max", or "average" in place of every max-pooling.
-        feature_scale: Every feature is multiplied by it.
+        feature_divisors: What a layer's features are divided by, `LAYER=NUMBER` each; 1
+            for layers that are not named.
         content_layers: Layers whose features are kept; "" for the network's usual ones.
         content_weight: w_c.
         style_layers: Layers whose Gram matrices are matched; "" likewise.
@@ -77,7 +78,7 @@ class StyleOptions:
     backbone: str = "efficientnet_lite0"
     weights: str = ""
     pooling: str = "max"
-    feature_scale: float = 1.0
+    feature_divisors: str = ""
     content_layers: str = ""
     content_weight: float = 1.0
     style_layers: str = ""
@@ -126,6 +127,7 @@ class StyleOptions:
             )
         for name in ("layer_weights", "style_mix"):
             numbers(name, getattr(self, name))
+        named_numbers("feature_divisors", self.feature_divisors)
 
     @property
     def total_iterations(self) -> int:
@@ -136,6 +138,38 @@ class StyleOptions:
         """Iterations at `scale`, the coarsest being 0."""
         last = scale == self.scales - 1
         return self.iterations if last else self.coarse_iterations or self.iterations
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkOptions:
+    """What a feed-forward network for one style is and how it is trained.
+
+    The losses are those of `StyleOptions`, on crops of `image_size` pixels.
+
+    Attributes:
+        filters: Channels of the first convolution; the others have two and four times
+            as many. 32 in the paper.
+        residual_blocks: 5 in the paper.
+        steps: Minibatches to train on.
+        batch_size: Pictures a minibatch.
+        learning_rate: Of Adam; it falls to 0 along half a cosine.
+        steps_per_epoch: Steps between two rows of metrics and two checkpoints.
+        drawn: Pictures drawn to train on where no folder is named.
+    """
+
+    filters: int = 32
+    residual_blocks: int = 5
+    steps: int = 2000
+    batch_size: int = 4
+    learning_rate: float = 1e-3
+    steps_per_epoch: int = 100
+    drawn: int = 64
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if not 0 < value < math.inf:
+                raise InputError(f"`network.{field.name}` must be positive, got {value}.")
 
 
 def make_options(fields: dict[str, Any]) -> StyleOptions:
@@ -180,4 +214,22 @@ def numbers(name: str, text: str, count: int = 0) -> tuple[float, ...]:
         return (1.0,) * count
     if count and len(values) != count:
         raise InputError(f"`{name}` must be {count} numbers, got {text!r}.")
+    return values
+
+
+def named_numbers(name: str, text: str) -> dict[str, float]:
+    """The positive numbers of a comma-separated list of `NAME=NUMBER`.
+
+    >>> named_numbers("feature_divisors", "fire2=20, fire3=16")
+    {'fire2': 20.0, 'fire3': 16.0}
+
+    Raises:
+        InputError: Where a part is anything else.
+    """
+    values = {}
+    for part in words(text):
+        key, _, value = part.partition("=")
+        if not (key and value):
+            raise InputError(f"`{name}` must be LAYER=NUMBER, got {part!r}.")
+        values[key.strip()] = numbers(name, value)[0]
     return values

@@ -4,8 +4,10 @@ TensorFlow takes seconds to import, so nothing here imports it: a wrong flag is
 answered at once.
 """
 
+import importlib
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 
 from absl import app, flags
@@ -37,6 +39,27 @@ def run(main: Callable[[], None], argv: Sequence[str] | None = None) -> None:
     # config_flags looks overrides up in sys.argv, not in the arguments of app.run.
     sys.argv = argv
     app.run(lambda _: sys.exit(_guarded(main)), argv=argv, flags_parser=_parse_flags)
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow without the lines that its C++ side prints while it loads.
+
+    They ignore TF_CPP_MIN_LOG_LEVEL and would stand before a command's own first line.
+    Where the import fails, they are printed after all.
+    """
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as noise:
+        standard_error = os.dup(2)
+        os.dup2(noise.fileno(), 2)
+        try:
+            importlib.import_module("tensorflow")
+        except BaseException:
+            noise.seek(0)
+            os.write(standard_error, noise.read())
+            raise
+        finally:
+            os.dup2(standard_error, 2)
+            os.close(standard_error)
 
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:

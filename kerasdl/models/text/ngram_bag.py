@@ -6,9 +6,9 @@ import keras
 import tensorflow as tf
 
 from kerasdl.data.text_tokens import PADDING
-from kerasdl.models.text.classifier import TextClassifier
 from kerasdl.models.text.pooling import masked_mean
-from kerasdl.models.text.word_vectors import WordVectors, gather_rows
+from kerasdl.models.text.vector_classifier import VectorClassifier
+from kerasdl.models.text.word_vectors import gather_rows
 
 # Of the polynomial hash: a prime below 2^31, so that a product stays within int64, and
 # a multiplier that spreads neighbouring ids.
@@ -40,17 +40,15 @@ def ngram_buckets(ids: tf.Tensor, order: int, buckets: int) -> tf.Tensor:
 
 
 @keras.saving.register_keras_serializable(package="kerasdl")
-class HashedNgramBag(TextClassifier):
+class HashedNgramBag(VectorClassifier):
     """Means of the vectors of words and of hashed n-grams, added, then a linear layer.
 
     Args:
         vocabulary_size: V, the number of ids.
         classes: K.
-        width: D, the length of a vector.
         order: the longest n-gram, at least 2.
         buckets: how many rows the n-grams of each length share.
-        word_dropout, dropout, frozen: see `WordVectors`; n-grams keep dropped words.
-        head_dropout: fraction of the sum's components that training drops.
+        **kwargs: the arguments of `VectorClassifier`; n-grams keep dropped words.
 
     See `TextClassifier` for shapes.
 
@@ -63,13 +61,8 @@ class HashedNgramBag(TextClassifier):
         self,
         vocabulary_size: int,
         classes: int = 2,
-        width: int = 50,
         order: int = 2,
         buckets: int = 65_536,
-        word_dropout: float = 0.0,
-        dropout: float = 0.0,
-        frozen: bool = False,
-        head_dropout: float = 0.0,
         **kwargs,
     ) -> None:
         super().__init__(vocabulary_size, classes, **kwargs)
@@ -80,11 +73,6 @@ class HashedNgramBag(TextClassifier):
             )
         self.order = order
         self.buckets = buckets
-        self.word_vectors = WordVectors(
-            vocabulary_size, width, word_dropout, dropout, frozen
-        )
-        self.head_dropout = keras.layers.Dropout(head_dropout)
-        self.head = keras.layers.Dense(self.outputs_per_sentence)
 
     def build(self, input_shape=None) -> None:
         """Creates a table (buckets, D) for each n-gram length, all zero."""
@@ -109,18 +97,6 @@ class HashedNgramBag(TextClassifier):
             total += masked_mean(rows, complete)
         return self.head(self.head_dropout(total, training=training))
 
-    def word_tables(self):
-        """The word vectors; n-grams are not words."""
-        return [self.word_vectors.table]
-
     def get_config(self):
         """Returns the constructor's arguments."""
-        return (
-            super().get_config()
-            | self.word_vectors.arguments()
-            | {
-                "order": self.order,
-                "buckets": self.buckets,
-                "head_dropout": self.head_dropout.rate,
-            }
-        )
+        return super().get_config() | {"order": self.order, "buckets": self.buckets}

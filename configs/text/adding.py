@@ -1,0 +1,25 @@
+"""The adding problem at T = 200: the vanilla RNN fails, the LSTM succeeds.
+
+    python -m trainers.adding_problem --workdir=runs/adding
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    """All fields of the experiment."""
+    config = ConfigDict()
+    config.seed = 0
+    config.models = "rnn,lstm"
+    config.steps = 200  # T, length of a sequence
+    config.units = 64
+    # Biases of the forget gates start at log U(1, T - 1), those of the input gates at
+    # the negative (Tallec & Ollivier 2018): the cell begins with a memory as long as T.
+    config.chrono = True
+    config.epochs = 16
+    config.batches_per_epoch = 100
+    config.batch_size = 64  # sequences
+    config.learning_rate = 3e-3
+    config.clip_norm = 1.0  # of the whole gradient
+    config.val_sequences = 2000
+    return config

@@ -1,0 +1,67 @@
+"""Classifies drawn shapes on frozen features: no network, no data to fetch.
+
+    python -m trainers.transfer --workdir=runs/transfer
+
+With `--config.data.root=FOLDER` of class folders it trains on those pictures. Every field
+of a transfer config is declared here; the other files change some.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    """All fields, with the values of the built-in experiment."""
+    config = ConfigDict()
+    config.seed = 0
+    config.mode = "freeze"  # the head alone is trained; "finetune": the network too
+
+    config.data = ConfigDict()
+    config.data.root = ""  # folder of class folders, or "tfds:NAME"; "": drawn shapes
+    config.data.test = ""  # class folders to score besides
+    config.data.val_share = 0.2  # of the training pictures, where there is no val folder
+    config.data.drawn_train = 240  # pictures drawn for each split where root is ""
+    config.data.drawn_val = 120
+    config.data.drawn_test = 120
+    config.data.preparation = "crop"  # for evaluation; "squash": the whole picture
+    config.data.tfds_folder = ""  # where TFDS keeps its sets; "": its usual place
+    config.data.cache = ""  # folder of picture features; "": ~/.cache/kerasdl
+
+    config.augment = ConfigDict()
+    config.augment.min_area = 1.0  # least share of a random crop; 1.0: no random crop
+    config.augment.flip = True  # mirror every other picture
+    config.augment.colour = 0.0  # jitter of brightness, contrast and saturation
+    config.augment.variants = 2  # views of a picture when features are cached
+
+    config.model = ConfigDict()
+    config.model.backbone = "efficientnet_lite0"
+    config.model.image_size = 96  # pixels; 0: the backbone's own
+    config.model.dropout = 0.0  # on the features, before the head
+    config.model.freeze = "none"  # of "finetune": none, all, stages:N or regex:PATTERN
+    config.model.update_batch_norm = True  # statistics of layers that are not frozen
+
+    config.weights = ""  # the backbone's weights from a file; "": those it ships with
+    config.cache_features = True  # of "freeze": features once a picture and view
+    config.probe_steps = 0  # of "finetune": steps that fit the head before it begins
+
+    config.epochs = 25
+    config.batch_size = 16
+    config.optimizer = "adamw"  # or "sgd"
+    config.learning_rate = 1e-2
+    config.momentum = 0.9  # of "sgd"
+    config.schedule = "cosine"  # to 0 over `epochs`; or "step"
+    config.warmup = 0.0  # epochs, of "cosine"
+    config.rate_decay = 0.1  # of "step", each `decay_every` epochs
+    config.decay_every = 7
+    config.weight_decay = 0.0
+    config.clip_norm = 0.0  # of the whole gradient; 0: none
+    config.label_smoothing = 0.0
+    config.class_weights = "none"  # or "balanced"
+    config.monitor = "val/accuracy"  # chooses the epoch that is kept
+    config.patience = 0  # epochs without a better one before stopping; 0: never
+
+    config.report = ConfigDict()
+    config.report.samples = 9  # pictures in samples.png
+    config.report.mistakes = 9  # at most, in mistakes.png
+    config.report.maps = 6  # pictures with Grad-CAM, in grad_cam.png
+    config.report.compare = ""  # workdirs of other runs to set beside, with commas
+    return config

@@ -1,0 +1,199 @@
+"""A picture classifier: a pretrained backbone, a new head, and which parts are trained.
+
+The head is linear, as in the transfer-learning recipe that this follows. Differences
+from it: BatchNorm statistics of frozen layers do not move (there they do), and dropout
+before the head is possible.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+import keras
+import tensorflow as tf
+
+from kerasdl.errors import InputError
+
+BACKBONE = "backbone"
+HEAD = "head"
+# The pooling that ends every pooled backbone.
+POOL = "pool"
+
+FREEZE_FORMS = "none, all, stages:N or regex:PATTERN"
+
+
+def build_classifier(
+    backbone: keras.Model, classes: int, dropout: float = 0.0
+) -> keras.Model:
+    """Puts a new head on a backbone.
+
+    Args:
+        backbone: From RGB (N, S, S, 3) in 0..255 to pooled features (N, F).
+        classes: K, at least 2.
+        dropout: The share of the features dropped before the head in training.
+
+    Returns:
+        A functional model from RGB (N, S, S, 3) in 0..255 to logits (N, K), its two
+        parts its layers `backbone` and `head`. The head's kernel and bias are drawn from
+        U(-1/√F, 1/√F), as the recipe's framework does.
+
+    Raises:
+        ValueError: `classes` is below 2, or `dropout` outside [0, 1).
+    """
+    if classes < 2:
+        raise ValueError(
+            "Received an invalid value for argument `classes`, expected at least 2, got "
+            f"{classes}."
+        )
+    if not 0 <= dropout < 1:
+        raise ValueError(
+            "Received an invalid value for argument `dropout`, expected at least 0 and "
+            f"below 1, got {dropout}."
+        )
+    features = backbone.output_shape[-1]
+    limit = 1 / math.sqrt(features)
+    head = keras.Sequential(
+        [
+            keras.Input((features,)),
+            keras.layers.Dropout(dropout),
+            keras.layers.Dense(
+                classes,
+                kernel_initializer=keras.initializers.RandomUniform(-limit, limit),
+                bias_initializer=keras.initializers.RandomUniform(-limit, limit),
+                name="logits",
+            ),
+        ],
+        name=HEAD,
+    )
+    backbone.name = BACKBONE
+    return keras.Model(
+        backbone.input, head(backbone(backbone.input)), name="picture_classifier"
+    )
+
+
+def image_size(classifier: keras.Model) -> int:
+    """S, the side of the pictures that a classifier takes."""
+    return classifier.input_shape[1]
+
+
+def stages(backbone: keras.Model) -> list[list[keras.layers.Layer]]:
+    """The layers with weights, in groups of equal resolution, from the input on.
+
+    A stage ends where the grid is halved: EfficientNet-Lite0 and ResNet-18 have five.
+    """
+    side = backbone.input_shape[1]
+    groups: dict[int, list[keras.layers.Layer]] = {}
+    for layer in backbone.layers:
+        shape = layer.output.shape
+        if layer.weights and len(shape) == 4:
+            halvings = round(math.log2(side / max(1, shape[1])))
+            groups.setdefault(halvings, []).append(layer)
+    return [groups[key] for key in sorted(groups)]
+
+
+def freeze(backbone: keras.Model, spec: str) -> list[str]:
+    """Makes the layers that `spec` names keep their weights and statistics.
+
+    Args:
+        backbone: As above; layers that are not named become trainable.
+        spec: `none`; `all`; `stages:N`, the first N of `stages`; or `regex:PATTERN`,
+            every layer in whose name the pattern is found.
+
+    Returns:
+        The names of the frozen layers that have weights.
+
+    Raises:
+        InputError: `spec` has another form, N is out of range, or the pattern is no
+            regular expression or is found in no name.
+    """
+    layers = [layer for layer in backbone.layers if layer.weights]
+    frozen = {layer.name for layer in _frozen_layers(backbone, layers, spec)}
+    backbone.trainable = True
+    for layer in layers:
+        layer.trainable = layer.name not in frozen
+    if len(frozen) == len(layers):
+        backbone.trainable = False
+    return [layer.name for layer in layers if layer.name in frozen]
+
+
+def _frozen_layers(
+    backbone: keras.Model, layers: list[keras.layers.Layer], spec: str
+) -> list[keras.layers.Layer]:
+    form, _, argument = spec.partition(":")
+    if spec == "none":
+        return []
+    if spec == "all":
+        return layers
+    if form == "stages" and argument.isdecimal():
+        groups = stages(backbone)
+        if int(argument) > len(groups):
+            raise InputError(
+                f"--config.model.freeze: {backbone.name} has {len(groups)} stages, got "
+                f"{spec!r}."
+            )
+        return [layer for group in groups[: int(argument)] for layer in group]
+    if form == "regex":
+        try:
+            pattern = re.compile(argument)
+        except re.error as error:
+            raise InputError(f"--config.model.freeze: {error}, got {spec!r}.") from error
+        found = [layer for layer in layers if pattern.search(layer.name)]
+        if not found:
+            raise InputError(
+                "--config.model.freeze: no layer is named so, got "
+                f"{spec!r}; there are {', '.join(layer.name for layer in layers[:5])}, …"
+            )
+        return found
+    raise InputError(f"--config.model.freeze must be {FREEZE_FORMS}, got {spec!r}.")
+
+
+def forward(
+    classifier: keras.Model, images: tf.Tensor, update_batch_norm: bool
+) -> tf.Tensor:
+    """The logits in training.
+
+    Args:
+        classifier: From `build_classifier`.
+        images: (N, S, S, 3), RGB in 0..255.
+        update_batch_norm: Whether layers that are not frozen normalise by the batch and
+            move their statistics; else all use those that they came with, and their
+            scales and offsets are still trained.
+
+    Returns:
+        float32 (N, K), the head's dropout active.
+    """
+    # A frozen BatchNorm layer is in inference mode whatever it is called with.
+    features = classifier.get_layer(BACKBONE)(images, training=update_batch_norm)
+    return classifier.get_layer(HEAD)(features, training=True)
+
+
+def grad_cam(
+    classifier: keras.Model, images: tf.Tensor, classes: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Where in each picture the evidence for a class is.
+
+    Source: Selvaraju et al., Grad-CAM, 2017, equations 1 and 2, on the backbone's last
+    grid.
+
+    Args:
+        classifier: From `build_classifier`.
+        images: float32 (N, S, S, 3), RGB in 0..255.
+        classes: int (N,).
+
+    Returns:
+        Maps float32 (N, h, w), not negative, the largest value of each 1 (or all 0), and
+        the logits (N, K).
+    """
+    backbone = classifier.get_layer(BACKBONE)
+    pool = backbone.get_layer(POOL)
+    to_grid = keras.Model(backbone.input, pool.input)
+    grid = to_grid(images, training=False)
+    with tf.GradientTape() as tape:
+        tape.watch(grid)
+        logits = classifier.get_layer(HEAD)(pool(grid), training=False)
+        chosen = tf.gather(logits, classes, axis=1, batch_dims=1)
+    weights = tf.reduce_mean(tape.gradient(chosen, grid), axis=(1, 2))  # (N, F)
+    maps = tf.nn.relu(tf.einsum("nhwf,nf->nhw", grid, weights))
+    largest = tf.reduce_max(maps, axis=(1, 2), keepdims=True)
+    return tf.math.divide_no_nan(maps, largest), logits
