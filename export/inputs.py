@@ -66,6 +66,12 @@ def print_summary(path: Path, description: dict[str, Any]) -> None:
             f"{name}: {comparison['agreeing']} of {comparison['examples']} answers as "
             f"the model's, scores within {comparison['largest_difference']:.2g}"
         )
+    accuracy = description.get("accuracy")
+    if accuracy:
+        print(
+            f"accuracy: {accuracy['export']:.4f} on {accuracy['examples']} pictures, the "
+            f"model's {accuracy['model']:.4f}"
+        )
     latency = description["latency"]
     print(f"latency: {latency['median_ms']} ms (median of {latency['inputs']}, batch 1)")
 

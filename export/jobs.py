@@ -7,7 +7,7 @@ files they write and the manifests are shared.
 import abc
 import importlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,7 +17,10 @@ import numpy as np
 from kerasdl.errors import InputError
 from kerasdl.training.workdir import read_run
 
-JOBS = {"captioning": "export.captioning:CaptioningJob"}
+JOBS = {
+    "captioning": "export.captioning:CaptioningJob",
+    "transfer": "export.transfer:TransferJob",
+}
 
 # The one signature that every export has.
 SERVING = "serving_default"
@@ -171,6 +174,20 @@ class Job(abc.ABC):
         quantize: str,
     ) -> Comparison:
         """Compares what a TFLite file returned for each example with Keras's model."""
+
+    def accuracy(
+        self, answer: Callable[[Example], Mapping[str, np.ndarray]]
+    ) -> dict[str, Any]:
+        """How often an export is right on the validation split; empty if nobody can tell.
+
+        Args:
+            answer: The outputs of `SERVING` for one input, a batch of 1.
+
+        Raises:
+            InputError: Where it is right less often than the job allows.
+        """
+        del answer
+        return {}
 
 
 def load_job(workdir: str | Path) -> Job:

@@ -2,7 +2,7 @@
 
 The file carries what the model's numbers mean as a zip appended to the flatbuffer:
 `metadata.json` (the job, the input's size and preparation, how the answer was decoded)
-and, for captions, `vocab.txt`.
+and, for captions, `vocab.txt`, for classes, `labels.txt`.
 """
 
 import json
@@ -19,6 +19,7 @@ from kerasdl.errors import InputError
 
 METADATA = "metadata.json"
 VOCABULARY = "vocab.txt"
+LABELS = "labels.txt"
 SIGNATURE = "serving_default"
 
 # The header of a flatbuffer: the offset of its root, then the file's kind.
@@ -78,7 +79,8 @@ class DeviceModel:
             name: What an error calls it.
 
         Returns:
-            For captions `caption` (str) and `score` (float, a log-probability).
+            For captions `caption` (str) and `score` (float, a log-probability); for
+            classes `label` (str) and `probabilities` (class to float).
 
         Raises:
             InputError: Where the input cannot be read.
@@ -150,4 +152,20 @@ def _caption_answer(files: Mapping[str, str], path: str | Path):
     return answer
 
 
-_ANSWERS = {"captioning": _caption_answer}
+def _class_answer(files: Mapping[str, str], path: str | Path):
+    """A function from a classifier's outputs to the name of a class."""
+    labels = files.get(LABELS, "").removesuffix("\n").split("\n")
+    if len(labels) < 2:
+        raise InputError(f"{path}: {LABELS}: expected a class a line, got {labels}.")
+
+    def answer(outputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        probabilities = outputs["probabilities"][0]
+        return {
+            "label": labels[int(probabilities.argmax())],
+            "probabilities": dict(zip(labels, probabilities.tolist(), strict=True)),
+        }
+
+    return answer
+
+
+_ANSWERS = {"captioning": _caption_answer, "transfer": _class_answer}

@@ -58,6 +58,7 @@ def export_saved_model(
     if output.exists() and not output.is_dir():
         raise InputError(f"--output must be a folder, got the file {str(output)!r}.")
 
+    command.import_tensorflow()
     import tensorflow as tf
 
     logging.set_verbosity(logging.ERROR)  # tf.saved_model tells of every step
@@ -95,6 +96,9 @@ def export_saved_model(
             files=[(path.relative_to(folder).as_posix(), path) for path in files],
             comparisons=comparisons,
             latency=latency,
+        )
+        description["accuracy"] = job.accuracy(
+            lambda example: run(**{argument: tf.constant([example.data])})
         )
         write_json(folder / manifest.MANIFEST, description)
     return output / str(max(versions(output))), description

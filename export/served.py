@@ -8,6 +8,7 @@ from PIL import Image
 
 from kerasdl.data.pictures import decode_picture
 from kerasdl.errors import InputError
+from kerasdl.training.command import import_tensorflow
 
 SIGNATURE = "serving_default"
 # JPEG, PNG, WebP: what TensorFlow decodes as Pillow does, whatever the variant.
@@ -38,6 +39,7 @@ class ServedModel:
                 hint = f"; its newest version is {path / max(versions, key=int)}"
             raise InputError(f"{path}: no saved_model.pb in this folder{hint}.")
 
+        import_tensorflow()
         import tensorflow as tf
 
         self._constant = tf.constant

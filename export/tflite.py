@@ -78,6 +78,7 @@ def export_tflite(
 
     others = read_manifest(output.parent / manifest.MANIFEST)
 
+    command.import_tensorflow()
     import tensorflow as tf
 
     logging.set_verbosity(logging.ERROR)  # tf.saved_model tells of every step
@@ -130,6 +131,9 @@ def export_tflite(
             latency=manifest.measure_latency(lambda a: device.run(**a), arguments),
         )
         description["quantize"] = quantize
+        description["accuracy"] = job.accuracy(
+            lambda example: device.run(**job.device_inputs([example])[0])
+        )
         written.replace(output)
     write_json(output.parent / manifest.MANIFEST, {**others, output.name: description})
     return description

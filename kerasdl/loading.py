@@ -14,7 +14,7 @@ def load(workdir: str | Path) -> Any:
         workdir: The folder that a trainer wrote.
 
     Returns:
-        For captioning, an object with `.caption(path)`.
+        For captioning, an object with `.caption(path)`; for transfer, `.classify(path)`.
 
     Raises:
         InputError: Where the folder holds no finished run of a known job.
@@ -138,4 +138,65 @@ class TrainedTextClassifier:
         return TextScorer(self.model).probabilities(rows)
 
 
-_LOADERS = {"captioning": TrainedCaptioner, "text": TrainedTextClassifier}
+class TrainedClassifier:
+    """A trained picture classifier with the names of its classes.
+
+    Args:
+        root: The run's folder.
+        config: The run's resolved config.
+
+    Attributes:
+        model: From RGB (N, S, S, 3) in 0..255 to logits (N, K).
+        labels: The names of the K classes.
+        preparation: How a picture becomes S x S.
+    """
+
+    def __init__(self, root: Path, config: dict[str, Any]) -> None:
+        import keras
+
+        self.model = keras.saving.load_model(root / "model.keras", compile=False)
+        self.labels = (
+            (root / "labels.txt").read_text("utf-8").removesuffix("\n").split("\n")
+        )
+        self.preparation = config["data"]["preparation"]
+
+    def classify(self, path: str | Path) -> str:
+        """The class of the picture at `path`.
+
+        Raises:
+            InputError: Where the file is no picture that can be read.
+        """
+        return self.labels[self.probabilities([path])[0].argmax()]
+
+    def probabilities(self, paths: Sequence[str | Path]) -> Any:
+        """The probability of each class, float32 (N, K), in the order of `labels`.
+
+        Raises:
+            InputError: Where a file is no picture that can be read.
+        """
+        import numpy as np
+
+        from kerasdl.data.pictures import prepare_picture, read_picture
+
+        size = self.model.input_shape[1]
+        rows = [
+            self.image_probabilities(
+                prepare_picture(read_picture(path), size, self.preparation)[np.newaxis]
+            )
+            for path in paths
+        ]
+        return np.concatenate(rows) if rows else np.zeros((0, len(self.labels)), "f4")
+
+    def image_probabilities(self, images: Any) -> Any:
+        """As `probabilities`, for prepared pictures: uint8 or float32 (N, S, S, 3)."""
+        import tensorflow as tf
+
+        logits = self.model(tf.cast(images, tf.float32), training=False)
+        return tf.nn.softmax(logits).numpy()
+
+
+_LOADERS = {
+    "captioning": TrainedCaptioner,
+    "text": TrainedTextClassifier,
+    "transfer": TrainedClassifier,
+}

@@ -76,10 +76,9 @@ def main() -> None:
     with atomic_path(workdir / "model.keras") as temporary:
         captioner.save(temporary)
 
+    splits["train"] = splits["train"].first(config.report.train_pictures)
     metrics = {}
     for name, split in splits.items():
-        if name == "train":
-            split = split.first(config.report.train_pictures)
         metrics |= scorer.scores(split, name)
     metrics |= {
         "train/loss": loop.log.rows[progress.best_epoch - 1]["train/loss"],

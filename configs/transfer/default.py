@@ -22,7 +22,7 @@ def get_config() -> ConfigDict:
     config.data.drawn_train = 240  # pictures drawn for each split where root is ""
     config.data.drawn_val = 120
     config.data.drawn_test = 120
-    config.data.preparation = "crop"  # for evaluation; "squash": the whole picture
+    config.data.preparation = "squash"  # the whole picture; "crop": its middle
     config.data.tfds_folder = ""  # where TFDS keeps its sets; "": its usual place
     config.data.cache = ""  # folder of picture features; "": ~/.cache/kerasdl
 
@@ -34,7 +34,7 @@ def get_config() -> ConfigDict:
 
     config.model = ConfigDict()
     config.model.backbone = "efficientnet_lite0"
-    config.model.image_size = 96  # pixels; 0: the backbone's own
+    config.model.image_size = 128  # pixels; 0: the backbone's own
     config.model.dropout = 0.0  # on the features, before the head
     config.model.freeze = "none"  # of "finetune": none, all, stages:N or regex:PATTERN
     config.model.update_batch_norm = True  # statistics of layers that are not frozen
@@ -56,7 +56,7 @@ def get_config() -> ConfigDict:
     config.clip_norm = 0.0  # of the whole gradient; 0: none
     config.label_smoothing = 0.0
     config.class_weights = "none"  # or "balanced"
-    config.monitor = "val/accuracy"  # chooses the epoch that is kept
+    config.monitor = "val/loss"  # chooses the epoch that is kept
     config.patience = 0  # epochs without a better one before stopping; 0: never
 
     config.report = ConfigDict()

@@ -18,6 +18,7 @@ def get_config() -> ConfigDict:
     config = default.get_config()
     config.mode = "finetune"
     config.data.root = "tfds:hymenoptera"  # or the folder of train/ and val/
+    config.data.preparation = "crop"
     config.model.image_size = 224
     config.augment.min_area = 0.08
     config.augment.variants = 4
@@ -26,4 +27,5 @@ def get_config() -> ConfigDict:
     config.optimizer = "sgd"
     config.learning_rate = 1e-3
     config.schedule = "step"
+    config.monitor = "val/accuracy"
     return config

@@ -8,9 +8,11 @@ A decoded picture is a uint8 array (H, W, 3): RGB, upright, first frame, transpa
 laid over white. Colour profiles are not applied.
 """
 
+import contextlib
 import io
 import threading
 import warnings
+from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import Literal
 
@@ -47,8 +49,7 @@ _TRANSPOSITIONS = {
 }
 # Pillow registers its plugins lazily; `formats` may only name registered ones.
 Image.init()
-# warnings.catch_warnings changes the process's filters, so one thread at a time.
-_opening = threading.Lock()
+_filters = threading.Lock()
 
 
 def is_picture_name(name: str) -> bool:
@@ -136,10 +137,19 @@ def prepare_picture(
         uint8 (size, size, 3).
     """
     height, width = image.shape[:2]
-    resized = Image.fromarray(image).resize(
-        (size, size), Image.Resampling.BILINEAR, box=source_box(height, width, size, how)
-    )
-    return np.asarray(resized)
+    left, top, right, bottom = source_box(height, width, size, how)
+    picture = Image.fromarray(image)
+    # Pillow rounds between its two passes, and from version 13 on chooses their order by
+    # the picture's shape. The longer side first is never much work, and is the same in
+    # every version and in `kerasdl.data.resize_graph`.
+    bilinear = Image.Resampling.BILINEAR
+    if height > width:
+        picture = picture.resize((width, size), bilinear, (0, top, width, bottom))
+        picture = picture.resize((size, size), bilinear, (left, 0, right, size))
+    else:
+        picture = picture.resize((size, height), bilinear, (left, 0, right, height))
+        picture = picture.resize((size, size), bilinear, (0, top, size, bottom))
+    return np.asarray(picture)
 
 
 def source_box(
@@ -176,11 +186,21 @@ def resized_side(size: int) -> int:
     return round(size * CROP_WHOLE / CROP_PART)
 
 
+@contextlib.contextmanager
+def _no_warnings() -> Iterator[None]:
+    """Silences Pillow on what is either an error here or of no consequence.
+
+    The filters are the process's, so one thread at a time.
+    """
+    with _filters, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def _open(data: bytes, name: str) -> Image.Image:
     """Reads the header alone. Pillow's own limits on pixels are replaced by ours."""
     try:
-        with _opening, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _no_warnings():
             return Image.open(io.BytesIO(data), formats=PICTURE_FORMATS)
     except Image.DecompressionBombError as error:
         raise _too_large(name, str(error)) from error
@@ -217,8 +237,9 @@ def _orientation(exif: bytes) -> int:
     """
     block = Image.Exif()
     try:
-        block.load(exif)
-        return int(block.get(_ORIENTATION_TAG, 1))
+        with _no_warnings():
+            block.load(exif)
+            return int(block.get(_ORIENTATION_TAG, 1))
     except Exception:  # damaged metadata does not make the pixels unreadable
         return 1
 

@@ -58,20 +58,21 @@ def decode_and_prepare(
 
 def decode(image_bytes: tf.Tensor) -> tf.Tensor:
     """Decodes a scalar string to an upright picture: uint8 (H, W, 3)."""
-    is_jpeg = _starts_with(image_bytes, _JPEG_START)
-    is_png = _starts_with(image_bytes, _PNG_START)
-    is_bmp = _starts_with(image_bytes, _BMP_START)
-    is_webp = tf.logical_and(
-        _starts_with(image_bytes, b"RIFF"),
-        tf.equal(tf.strings.substr(image_bytes, 8, 4), b"WEBP"),
-    )
+    # Padded, because substr refuses a place beyond the string's end.
+    start = tf.strings.join([tf.strings.substr(image_bytes, 0, 12), b"\0" * 12])
+    is_jpeg = _is_at(start, 0, _JPEG_START)
+    is_png = _is_at(start, 0, _PNG_START)
+    is_bmp = _is_at(start, 0, _BMP_START)
+    is_webp = _is_at(start, 0, b"RIFF") & _is_at(start, 8, b"WEBP")
     known = tf.reduce_any([is_jpeg, is_png, is_bmp, is_webp])
     with tf.control_dependencies(
         [
             tf.debugging.Assert(
                 known,
-                ["expected a JPEG, PNG, BMP or WebP picture, got bytes that begin with"]
-                + [tf.strings.substr(image_bytes, 0, 8)],
+                [
+                    "expected a JPEG, PNG, BMP or WebP picture, got one that begins with",
+                    tf.strings.substr(image_bytes, 0, 8),
+                ],
             )
         ]
     ):
@@ -120,8 +121,8 @@ def _source_box(height, width, size, how) -> tf.Tensor:
     )
 
 
-def _starts_with(data: tf.Tensor, magic: bytes) -> tf.Tensor:
-    return tf.equal(tf.strings.substr(data, 0, len(magic)), magic)
+def _is_at(data: tf.Tensor, place: int, magic: bytes) -> tf.Tensor:
+    return tf.equal(tf.strings.substr(data, place, len(magic)), magic)
 
 
 def _check_pixels(height: tf.Tensor, width: tf.Tensor) -> tf.Operation:
@@ -150,9 +151,8 @@ def _decode_png(data: tf.Tensor) -> tf.Tensor:
     # file's bit depth: 1 for a black and white picture, not 255.
     colour_type = octets.big(25, 1)
     transparency = _find_chunk(octets, 8, b"tRNS", little=False)
-    has_alpha = tf.reduce_any(tf.equal(colour_type, (4, 6))) | (
-        transparency < octets.size
-    )
+    has_channel = tf.reduce_any(tf.equal(colour_type, (4, 6)))
+    has_alpha = has_channel | (transparency < octets.size)
     image = tf.cond(
         has_alpha,
         lambda: _over_white(tf.io.decode_png(data, channels=4)),
@@ -199,8 +199,11 @@ def _first_webp_frame(data: tf.Tensor, octets: "_Octets") -> tf.Tensor:
         [
             tf.debugging.Assert(
                 whole,
-                ["expected an animated WebP whose first frame fills it, got corner"]
-                + [octets.little(frame, 3), octets.little(frame + 3, 3)],
+                [
+                    "expected an animated WebP whose first frame fills it, got corner",
+                    octets.little(frame, 3),
+                    octets.little(frame + 3, 3),
+                ],
             )
         ]
     ):
@@ -234,8 +237,7 @@ def _decode_bmp(data: tf.Tensor) -> tf.Tensor:
         [
             tf.debugging.Assert(
                 plain & (header_size >= 40),
-                ["expected a BMP picture without compression, got compression"]
-                + [compression],
+                ["expected a BMP picture without compression, got method", compression],
             )
         ]
     ):
@@ -253,7 +255,7 @@ def _decode_bmp(data: tf.Tensor) -> tf.Tensor:
 
 
 def _bmp_colours(octets: "_Octets", image: tf.Tensor) -> tf.Tensor:
-    """Indices (H, W, 1) to the colours of the palette between the header and the pixels."""
+    """Indices (H, W, 1) to the colours of the palette that precedes the pixels."""
     palette = octets.span(14 + octets.little(14, 4), octets.little(10, 4))
     entries = tf.size(palette) // 4
     colours = tf.reshape(palette[: 4 * entries], (entries, 4))[

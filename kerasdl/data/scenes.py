@@ -32,10 +32,10 @@ ARRANGEMENTS = ("single", "row", "column")
 # The places of a shape that stands alone.
 PLACES = {
     "middle": (0.5, 0.5),
-    "left": (0.24, 0.5),
-    "right": (0.76, 0.5),
-    "top": (0.5, 0.24),
-    "bottom": (0.5, 0.76),
+    "left": (0.27, 0.5),
+    "right": (0.73, 0.5),
+    "top": (0.5, 0.27),
+    "bottom": (0.5, 0.73),
 }
 
 # How often a scene has one, two and three shapes.

@@ -15,7 +15,7 @@ from __future__ import annotations
 import dataclasses
 import io
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -52,8 +52,10 @@ class DrawnScenes(tfds.core.GeneratorBasedBuilder):
     """
 
     VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "One to three shapes, alone, in a row or in a column."}
-    BUILDER_CONFIGS = [
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {
+        "1.0.0": "One to three shapes, alone, in a row or in a column."
+    }
+    BUILDER_CONFIGS: ClassVar[list[DrawnScenesConfig]] = [
         DrawnScenesConfig(name="default", description="The scenes of seed 0.")
     ]
 
@@ -98,7 +100,7 @@ class DrawnScenes(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(self, split: str) -> Iterator[tuple[str, dict[str, Any]]]:
         config = self.builder_config
-        counts = {name: 0 for name in scenes.HELD_OUT} | {split: getattr(config, split)}
+        counts = dict.fromkeys(scenes.HELD_OUT, 0) | {split: getattr(config, split)}
         dataset = scenes.drawn_scenes(config.seed, side=config.side, **counts)
         for index, picture in enumerate(getattr(dataset, split)):
             drawn = scenes.scene(config.seed, split, index)

@@ -65,11 +65,12 @@ class VocabularyTable(tf.Module):
 
     def __init__(self, vocabulary: TextVocabulary) -> None:
         super().__init__()
-        words = vocabulary.words
-        ids = np.arange(len(SPECIAL_TOKENS), len(vocabulary), dtype=np.int64)
+        ids = np.arange(len(vocabulary), dtype=np.int64)
+        # A word spelt like padding is a word all the same, and an unknown one.
+        ids[: len(SPECIAL_TOKENS)] = UNKNOWN
         self.table = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(
-                tf.constant([word.encode() for word in words], tf.string, (len(words),)),
+                tf.constant([token.encode() for token in vocabulary.tokens]),
                 tf.constant(ids),
             ),
             default_value=UNKNOWN,

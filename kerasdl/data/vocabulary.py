@@ -205,7 +205,7 @@ class Vocabulary:
         return inputs, targets
 
     def save(self, path: str | os.PathLike) -> None:
-        """Writes one token a line, in UTF-8 and the order of ids, the special ones too."""
+        """Writes one token a line in UTF-8, in the order of ids, special ones first."""
         path = Path(path)
         temporary = path.with_name(f".{os.getpid()}.{path.name}")
         try:

@@ -120,7 +120,7 @@ def find_backbone(name: str) -> BackboneSpec:
 
 
 def weights_digest(model: keras.Model) -> str:
-    """The SHA-256 of a model's weights in order, in hexadecimal; a part of a cache's key."""
+    """The SHA-256 of a model's weights in order, in hexadecimal."""
     digest = hashlib.sha256()
     for array in model.get_weights():
         digest.update(np.ascontiguousarray(array).data)

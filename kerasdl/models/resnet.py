@@ -56,7 +56,7 @@ def logits(grid: keras.KerasTensor) -> keras.KerasTensor:
 def _basic_block(
     x: keras.KerasTensor, filters: int, strides: int, name: str
 ) -> keras.KerasTensor:
-    """Two 3 x 3 convolutions beside a shortcut, which is projected where shapes differ."""
+    """Two 3 x 3 convolutions beside a shortcut, projected where shapes differ."""
     shortcut = x
     if strides != 1 or x.shape[-1] != filters:
         shortcut = _convolve(x, filters, 1, strides, f"{name}_downsample")

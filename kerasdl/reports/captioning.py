@@ -50,6 +50,14 @@ def report_captioning(
 ) -> Path:
     """Draws the run's pictures, prints its sample captions and writes its page.
 
+    Args:
+        workdir: The run's folder.
+        splits: The pictures that were scored, by split.
+        scorer: Captions them.
+        loop: The training that is reported.
+        metrics: The run's final figures.
+        extractor: Knows which pictures could not be read.
+
     Returns:
         The path of report.html.
     """

@@ -9,6 +9,9 @@ from typing import Any
 
 from kerasdl.errors import InputError
 
+# What a run makes: one picture, or a network that makes them.
+METHODS = ("picture", "network")
+OUTPUT_FORMATS = ("png", "jpeg", "webp")
 CHOICES = {
     "pooling": ("max", "average"),
     "weighting": ("normalised", "raw"),

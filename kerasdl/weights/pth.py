@@ -87,7 +87,7 @@ def _read(file: BinaryIO) -> dict[str, np.ndarray]:
 
 
 def _read_zip(archive: zipfile.ZipFile, size: int) -> dict[str, np.ndarray]:
-    """`NAME/data.pkl`, `NAME/byteorder`, and an entry `NAME/data/KEY` for each storage."""
+    """`NAME/data.pkl`, `NAME/byteorder`, and `NAME/data/KEY` for each storage."""
     entries = {entry.filename: entry for entry in archive.infolist()}
     # torch compresses nothing, so the entries fit into the file and cannot swell.
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.values()):
@@ -147,7 +147,7 @@ def _read_legacy(file: BinaryIO) -> dict[str, np.ndarray]:
 def _legacy_spans(
     stream: mmap.mmap, keys: Any, storages: dict[str, Storage]
 ) -> dict[str, tuple[int, int]]:
-    """Where each storage's numbers are; each is its count as int64 and then the numbers."""
+    """Where each storage's numbers are, behind their count as int64."""
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
         raise Damaged("expected a list of storages after the tensors")
     spans = {}
@@ -214,7 +214,7 @@ def _numbers(storage: Storage, data: bytes) -> np.ndarray:
 
 
 def _view(name: str, tensor: Tensor, numbers: np.ndarray) -> np.ndarray:
-    """A tensor over its storage. No copy, so that a stride of 0 cannot fill the memory."""
+    """A tensor over its storage: no copy, so a stride of 0 cannot fill the memory."""
     if 0 in tensor.size:
         last = tensor.offset - 1
     else:

@@ -1,4 +1,4 @@
-"""Reads `.safetensors` files: a JSON header of names, types, shapes and places, then bytes."""
+"""Reads `.safetensors` files: a header in JSON, then the tensors' bytes."""
 
 import json
 import math

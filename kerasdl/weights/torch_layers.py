@@ -33,7 +33,7 @@ def depthwise_convolution(tensors: Tensors, name: str) -> list[np.ndarray]:
 
 
 def batch_normalization(tensors: Tensors, name: str) -> list[np.ndarray]:
-    """`BatchNormalization`: gamma, beta, moving mean, moving variance, each (channels,)."""
+    """`BatchNormalization`: gamma, beta, moving mean and variance (channels,)."""
     parts = ("weight", "bias", "running_mean", "running_var")
     return [tensors[f"{name}.{part}"] for part in parts]
 

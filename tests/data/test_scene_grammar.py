@@ -53,7 +53,8 @@ def test_row_of_two():
     assert captions_of(scene) == (
         "a large blue heart is to the left of an orange cross",
         "there is an orange cross to the right of a big blue heart",
-        "the picture shows a large blue heart beside an orange cross which is on the right",
+        "the picture shows a large blue heart beside an orange cross which is on the "
+        "right",
         "on the left is a big blue heart and on the right is an orange cross",
         "a large blue heart on the left and an orange cross on the right",
     )

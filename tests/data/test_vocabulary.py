@@ -152,7 +152,7 @@ def test_encode_captions_of_none(vocabulary):
 def test_encode_captions_refuses_captions_without_a_word(vocabulary):
     with pytest.raises(ValueError, match=r"at least one word in each, got ' \.'"):
         vocabulary.encode_captions(["a dog", " ."], max_words=5)
-    with pytest.raises(ValueError, match="`max_words`, .* got 0"):
+    with pytest.raises(ValueError, match=r"`max_words`, .* got 0"):
         vocabulary.encode_captions(["a dog"], max_words=0)
 
 

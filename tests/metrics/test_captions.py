@@ -65,7 +65,7 @@ def test_bleu_is_of_the_corpus_and_clips_by_the_best_reference():
 
 
 def test_bleu_brevity_penalty_takes_the_closest_reference():
-    # c = 3; references of 5 and 9 tokens: r = 5, so exp(1 - 5/3); 1-grams 3/3, 2-grams 2/2.
+    # c = 3; references of 5 and 9 tokens: r = 5, so exp(1 - 5/3); all n-grams match.
     references = [["a dog runs very fast", "a dog runs so very fast over the hill"]]
     scores = coco_scores(["a dog runs"], references)
     assert scores["bleu1"] == pytest.approx(math.exp(1 - 5 / 3), abs=1e-6)

@@ -1,0 +1,76 @@
+"""Options: ranges, and that no default is written twice."""
+
+import dataclasses
+
+import pytest
+
+from configs.style import composition_vii, default, starry_night, the_scream
+from kerasdl.errors import InputError
+from kerasdl.style.options import NetworkOptions, StyleOptions, make_options, numbers
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("pooling", "min", "`pooling` must be one of max, average, got 'min'"),
+        ("optimizer", "sgd", "`optimizer` must be one of adam, lbfgs, got 'sgd'"),
+        ("image_size", 0, "`image_size` must be positive, got 0"),
+        ("learning_rate", float("nan"), "`learning_rate` must be positive, got nan"),
+        ("tv_weight", -1.0, "`tv_weight` must not be negative, got -1.0"),
+        ("layer_weights", "1,x", "`layer_weights` must be numbers, got '1,x'"),
+        ("layer_weights", "1,-2", "`layer_weights` must be positive numbers, got '1,-2'"),
+        ("feature_divisors", "a", "`feature_divisors` must be LAYER=NUMBER, got 'a'"),
+        ("scales", 6, "must leave 16 pixels at the coarsest, got 6 for `image_size` 256"),
+        ("sizes", 3, "no option 'sizes'; there are backbone, "),
+    ],
+)
+def test_what_is_refused(field, value, message):
+    with pytest.raises(InputError, match=message.replace("(", r"\(")):
+        make_options({field: value})
+
+
+def test_network_options_are_checked():
+    with pytest.raises(InputError, match=r"`network.filters` must be positive, got 0"):
+        NetworkOptions(filters=0)
+
+
+def test_iterations_over_scales():
+    options = StyleOptions(scales=3, iterations=100, coarse_iterations=40)
+    assert [options.iterations_at(scale) for scale in range(3)] == [40, 40, 100]
+    assert options.total_iterations == 180
+
+
+def test_a_list_of_the_wrong_length():
+    with pytest.raises(InputError, match="`style_mix` must be 3 numbers, got '1,2'"):
+        numbers("style_mix", "1,2", 3)
+
+
+def test_the_default_config_is_the_options():
+    config = default.get_config()
+    for name, value in dataclasses.asdict(StyleOptions()).items():
+        assert config[name] == value
+    assert config.network.to_dict() == dataclasses.asdict(NetworkOptions())
+
+
+# The table of the report that the recipes come from.
+RECIPES = {
+    composition_vii: (192, 512, 5e-2, "20000,500,12,1", 5e-2),
+    the_scream: (192, 224, 3e-2, "200000,800,12,1", 2e-2),
+    starry_night: (192, 192, 6e-2, "300000,1000,15,3", 2e-2),
+}
+
+
+@pytest.mark.parametrize("module", RECIPES, ids=lambda module: module.__name__)
+def test_the_recipes(module):
+    config = module.get_config()
+    assert RECIPES[module] == (
+        config.image_size,
+        config.style_size,
+        config.content_weight,
+        config.layer_weights,
+        config.tv_weight,
+    )
+    assert (config.learning_rate, config.decay_at, config.iterations) == (3.0, 180, 200)
+    assert (config.clamp, config.clamp_until, config.stretch) == (1.5, 190, True)
+    assert config.content_layers == "fire2"
+    assert config.style_layers == "conv1_relu,fire3,fire4,fire5"

@@ -1,0 +1,118 @@
+"""Profiles, sizes and colours of pictures."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from kerasdl.errors import InputError
+from kerasdl.style.examples import drawn_strokes, drawn_town
+from kerasdl.style.pictures import (
+    FORMATS,
+    encode_picture,
+    fit_shorter_side,
+    grey,
+    grey_like,
+    luminance,
+    read_srgb,
+    srgb_profile,
+    with_colours_of,
+)
+
+
+@pytest.fixture
+def image():
+    return np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_results_carry_their_profile(format, image):
+    smooth = np.asarray(Image.fromarray(image).resize((64, 48), Image.Resampling.BICUBIC))
+    with Image.open(io.BytesIO(encode_picture(smooth, format))) as written:
+        assert written.format == FORMATS[format][1]
+        assert written.info["icc_profile"] == srgb_profile()
+        assert np.abs(np.asarray(written.convert("RGB"), int) - smooth).mean() < 8
+    if format == "png":
+        with Image.open(io.BytesIO(encode_picture(image, format))) as written:
+            np.testing.assert_array_equal(np.asarray(written), image)
+
+
+def test_another_profile_is_converted(tmp_path, image):
+    # With the primaries of red and blue exchanged, the channels are to be exchanged too.
+    profile = bytearray(srgb_profile())
+    swapped = profile.replace(b"rXYZ", b"_XYZ").replace(b"bXYZ", b"rXYZ")
+    swapped = swapped.replace(b"_XYZ", b"bXYZ")
+    path = tmp_path / "swapped.png"
+    Image.fromarray(image).save(path, icc_profile=bytes(swapped))
+    converted = read_srgb(path).astype(int)
+    assert np.abs(converted - image[..., ::-1]).max() <= 3
+
+
+def test_its_own_profile_changes_nothing(tmp_path, image):
+    path = tmp_path / "srgb.png"
+    Image.fromarray(image).save(path, icc_profile=srgb_profile())
+    assert np.abs(read_srgb(path).astype(int) - image).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [b"damaged", ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()],
+    ids=["damaged", "lab"],
+)
+def test_a_profile_of_no_use_is_ignored(tmp_path, image, profile):
+    path = tmp_path / "picture.png"
+    Image.fromarray(image).save(path, icc_profile=profile)
+    np.testing.assert_array_equal(read_srgb(path), image)
+
+
+def test_exif_orientation_is_applied(tmp_path, image):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "turned.png"
+    Image.fromarray(image).save(path, exif=exif)
+    np.testing.assert_array_equal(read_srgb(path), np.rot90(image, -1))
+
+
+def test_a_missing_picture(tmp_path):
+    with pytest.raises(InputError, match=r"none.png: cannot be read: No such file"):
+        read_srgb(tmp_path / "none.png")
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "expected"),
+    [((768, 1024), 192, (192, 256)), ((10, 3), 6, (20, 6)), ((1, 1), 5, (5, 5))],
+)
+def test_the_shorter_side(shape, size, expected):
+    fitted = fit_shorter_side(np.zeros((*shape, 3), np.uint8), size)
+    assert fitted.shape == (*expected, 3)
+
+
+def test_colours_are_those_of_the_content(image):
+    other = np.roll(image, 5, axis=1) // 3 + 80
+    kept = with_colours_of(grey(image), other)
+    inside = ((kept > 0) & (kept < 255)).all(axis=-1)
+    assert inside.sum() > 20
+    np.testing.assert_allclose(luminance(kept)[inside], luminance(image)[inside], atol=2)
+    difference = kept.astype(float) - other
+    # Equal chrominance: the three channels differ from the content's by one amount.
+    assert np.ptp(difference[inside], axis=-1).max() <= 3
+    assert np.abs(with_colours_of(image, image).astype(int) - image).max() <= 1
+
+
+def test_a_grey_style_has_the_contents_tones(image):
+    dark = image // 5
+    matched = luminance(grey_like(dark, image // 2 + 60))
+    wanted = luminance(image // 2 + 60)
+    assert abs(matched.mean() - wanted.mean()) < 1.5
+    assert abs(matched.std() - wanted.std()) < 3
+
+
+@pytest.mark.parametrize("draw", [drawn_town, drawn_strokes])
+def test_drawn_pictures(draw):
+    picture = draw(48)
+    assert picture.shape == (48, 64, 3)
+    assert picture.dtype == np.uint8
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 300
+    np.testing.assert_array_equal(picture, draw(48))
+    assert (picture != draw(48, seed=1)).mean() > 0.2

@@ -1,0 +1,176 @@
+"""`stylize` on small drawn pictures with the network that ships."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kerasdl.errors import InputError
+from kerasdl.style import stylize
+from kerasdl.style.examples import drawn_strokes, drawn_town
+from kerasdl.style.features import (
+    STYLE_LAYERS,
+    FeatureExtractor,
+    to_grey_levels,
+    to_normalised,
+)
+
+SMALL = {
+    "image_size": 32,
+    "style_size": 32,
+    "iterations": 12,
+    "content_layers": "block2",
+    "style_layers": "stem_relu6,block0,block2",
+}
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return drawn_town(48), drawn_strokes(48)
+
+
+@pytest.fixture(scope="module")
+def plain(pictures):
+    return stylize(*pictures, every=5, **SMALL)
+
+
+def test_the_trace(plain):
+    assert [row["iteration"] for row in plain.trace] == [0, 5, 10, 12]
+    first, last = plain.trace[0], plain.trace[-1]
+    assert first["loss/content"] == 0
+    assert last["loss/total"] < 0.5 * first["loss/total"]
+    for row in plain.trace:
+        terms = [row[f"loss/{term}"] for term in ("content", "style", "tv")]
+        assert row["loss/total"] == pytest.approx(sum(terms), rel=1e-5)
+        layers = [row[f"loss/style/{name}"] for name in ("stem_relu6", "block0", "block2")]
+        assert row["loss/style"] == pytest.approx(sum(layers), rel=1e-5)
+    assert plain.finished
+    assert plain.image.shape == (32, 42, 3)
+    assert plain.image.dtype == np.uint8
+
+
+def test_normalised_layers_start_at_the_same_loss(plain):
+    first = plain.trace[0]
+    layers = [first[f"loss/style/{name}"] for name in ("stem_relu6", "block0", "block2")]
+    np.testing.assert_allclose(layers, 10 / 3, rtol=1e-5)
+    assert first["loss/tv"] == pytest.approx(0.05, rel=1e-5)
+
+
+def test_the_callback_and_the_same_bits_after_a_stop(pictures, plain):
+    steps = []
+    calls = iter(range(100))
+    half = stylize(
+        *pictures,
+        every=5,
+        callback=lambda step: steps.append((step, step.picture(), step.state())),
+        should_stop=lambda: next(calls) == 6,
+        **SMALL,
+    )
+    assert not half.finished
+    assert [step.iteration for step, _, _ in steps] == [0, 5]
+    assert steps[0][0].iterations == 12
+    assert steps[0][0].size == (32, 42)
+    assert (steps[0][1] != steps[1][1]).any()
+    with pytest.raises(AttributeError):
+        steps[0][0].iteration = 3
+    assert half.state.iteration == 7
+    for state in (half.state, steps[1][2]):
+        rest = stylize(*pictures, every=5, resume=state, **SMALL)
+        np.testing.assert_array_equal(rest.image, plain.image)
+    assert [row["iteration"] for row in rest.trace] == [10, 12]
+
+
+def test_scales_styles_colours_and_noise(pictures, tmp_path):
+    town, strokes = pictures
+    path = tmp_path / "content.png"
+    Image.fromarray(town).save(path)
+    result = stylize(
+        path,
+        [strokes, np.ascontiguousarray(strokes[::-1, :, ::-1])],
+        style_mix="3,1",
+        init="noise",
+        keep_colours=True,
+        optimizer="lbfgs",
+        scales=2,
+        coarse_iterations=4,
+        pooling="average",
+        every=1,
+        **SMALL,
+    )
+    rows = result.trace
+    assert [row["iteration"] for row in rows] == list(range(17))
+    assert [row["height"] for row in rows] == [16] * 4 + [32] * 13
+    assert rows[-1]["loss/total"] < rows[4]["loss/total"]
+    assert result.image.shape == (32, 42, 3)
+
+
+def test_noise_is_a_function_of_the_seed(pictures):
+    images = [
+        stylize(*pictures, init="noise", seed=seed, **{**SMALL, "iterations": 1}).image
+        for seed in (0, 0, 1)
+    ]
+    np.testing.assert_array_equal(images[0], images[1])
+    assert (images[0] != images[2]).any()
+
+
+def test_mixed_styles_are_mixed(pictures):
+    town, strokes = pictures
+    few = {**SMALL, "iterations": 1}
+    one = stylize(town, strokes, weighting="raw", **few).trace[0]
+    same = stylize(town, [strokes, strokes], weighting="raw", **few).trace[0]
+    assert same["loss/style"] == pytest.approx(one["loss/style"], rel=1e-4)
+
+
+def test_bfloat16_is_near(pictures, plain):
+    image = stylize(*pictures, mixed_precision=True, **SMALL).image
+    assert np.abs(image.astype(float) - plain.image).mean() < 20
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "message"),
+    [
+        ("styles", [], "`styles` must name a picture at least, got none"),
+        ("content", np.zeros((4, 4), np.uint8), r"got uint8 of shape \(4, 4\)"),
+        ("content", "none.jpg", "none.jpg: cannot be read"),
+        ("init", "none.png", "none.png: cannot be read"),
+        ("style_mix", "1,2", "`style_mix` must be 1 numbers, got '1,2'"),
+        ("backbone", "vgg", "no backbone 'vgg'"),
+        ("style_layers", "fire2", "no layer 'fire2' in efficientnet_lite0"),
+        ("feature_divisors", "stem=2", "among block2, stem_relu6, block0, got 'stem'"),
+        ("every", 0, "`every` must be positive, got 0"),
+    ],
+)
+def test_what_is_refused(pictures, argument, value, message):
+    arguments = {"content": pictures[0], "styles": pictures[1], **SMALL, argument: value}
+    with pytest.raises(InputError, match=message):
+        stylize(**arguments)
+
+
+def test_a_loss_that_is_not_finite_names_its_iteration(pictures):
+    with pytest.raises(InputError, match="the loss is not finite at iteration 0, got inf"):
+        stylize(*pictures, weighting="raw", style_weight=1e38, **SMALL)
+
+
+def test_units():
+    levels = np.array([[[[0.0, 127.5, 255.0]]]], np.float32)
+    units = to_normalised(levels)
+    np.testing.assert_allclose(
+        units, [[[[-0.485 / 0.229, 0.044 / 0.224, 0.594 / 0.225]]]], rtol=1e-5
+    )
+    np.testing.assert_allclose(to_grey_levels(units), levels, atol=1e-4)
+
+
+def test_features_are_those_of_the_network(pictures):
+    from kerasdl.models.backbones import build_backbone
+
+    names = STYLE_LAYERS["efficientnet_lite0"].style
+    extract = FeatureExtractor("efficientnet_lite0", names)
+    model = build_backbone("efficientnet_lite0", size=64, output="grid")
+    image = np.random.default_rng(0).uniform(0, 255, (1, 64, 64, 3)).astype(np.float32)
+    got = extract(to_normalised(image))
+    import keras
+
+    wanted = keras.Model(
+        model.inputs, [model.get_layer(name).output for name in extract.layers]
+    )(image, training=False)
+    for name, value in zip(names, wanted, strict=True):
+        np.testing.assert_allclose(got[name], value, atol=2e-3, err_msg=name)
