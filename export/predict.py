@@ -19,13 +19,6 @@ from export import inputs
 from kerasdl.errors import InputError
 from kerasdl.training import command
 
-flags.DEFINE_string(
-    "model", None, "The folder of a SavedModel's version, or a .tflite file."
-)
-flags.DEFINE_multi_string("input", None, "Pictures, or folders of pictures.")
-flags.DEFINE_bool("json", False, "Print an object a line.")
-flags.mark_flags_as_required(["model", "input"])
-
 
 def main() -> None:
     """Runs the command."""
@@ -65,4 +58,10 @@ def _text(value: Any) -> str:
 
 
 if __name__ == "__main__":
+    flags.DEFINE_string(
+        "model", None, "The folder of a SavedModel's version, or a .tflite file."
+    )
+    flags.DEFINE_multi_string("input", None, "Pictures, or folders of pictures.")
+    flags.DEFINE_bool("json", False, "Print an object a line.")
+    flags.mark_flags_as_required(["model", "input"])
     command.run(main, inputs.spread_flag(sys.argv, "input"))

@@ -20,9 +20,6 @@ from export import inputs
 from kerasdl.errors import InputError
 from kerasdl.training import command
 
-inputs.define_export_flags("The folder that holds the versions.")
-flags.adopt_module_key_flags(inputs)
-
 
 def main() -> None:
     """Runs the command."""
@@ -168,4 +165,6 @@ def next_version(output: Path) -> Iterator[Path]:
 
 
 if __name__ == "__main__":
+    inputs.define_export_flags("The folder that holds the versions.")
+    flags.adopt_module_key_flags(inputs)
     command.run(main, inputs.spread_flag(sys.argv, "inputs"))

@@ -22,15 +22,6 @@ from export.converter import QUANTIZATIONS
 from kerasdl.errors import InputError
 from kerasdl.training import command
 
-inputs.define_export_flags("The .tflite file.")
-flags.adopt_module_key_flags(inputs)
-flags.DEFINE_enum(
-    "quantize",
-    "none",
-    QUANTIZATIONS,
-    "float32; int8 weights; float16 weights; int8 weights and activations, their ranges "
-    "measured on training inputs (or on --inputs).",
-)
 # Inputs from which int8 measures the ranges of the activations.
 CALIBRATION = 100
 # A zip's entries carry a time; a fixed one keeps the file a function of the model.
@@ -164,4 +155,13 @@ def read_manifest(path: Path) -> dict[str, dict]:
 
 
 if __name__ == "__main__":
+    inputs.define_export_flags("The .tflite file.")
+    flags.adopt_module_key_flags(inputs)
+    flags.DEFINE_enum(
+        "quantize",
+        "none",
+        QUANTIZATIONS,
+        "float32; int8 weights; float16 weights; int8 weights and activations, their "
+        "ranges measured on training inputs (or on --inputs).",
+    )
     command.run(main, inputs.spread_flag(sys.argv, "inputs"))

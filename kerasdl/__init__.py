@@ -8,7 +8,9 @@ import importlib
 from typing import Any
 
 _LAZY = {"load": "kerasdl.loading", "InputError": "kerasdl.errors"}
-_SUBPACKAGES = ("data", "decoding", "layers", "metrics", "models", "ops", "weights")
+_SUBPACKAGES = (
+    *("data", "decoding", "layers", "metrics", "models", "ops", "style", "weights"),
+)
 
 __all__ = ["InputError", "layers", "load", "models", "ops"]
 __version__ = "0.1.0"

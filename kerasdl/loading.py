@@ -14,7 +14,8 @@ def load(workdir: str | Path) -> Any:
         workdir: The folder that a trainer wrote.
 
     Returns:
-        For captioning, an object with `.caption(path)`; for transfer, `.classify(path)`.
+        For captioning, an object with `.caption(path)`; for transfer, `.classify(path)`;
+        for style, `.stylize(path)`.
 
     Raises:
         InputError: Where the folder holds no finished run of a known job.
@@ -28,9 +29,12 @@ def load(workdir: str | Path) -> Any:
             f"{root / 'config.json'}: job must be one of {', '.join(_LOADERS)}, "
             f"got {run['job']!r}."
         )
-    if not (root / "model.keras").is_file():
+    # A run that optimised one picture leaves that picture, and no model.
+    no_model = run["config"].get("method") == "picture"
+    written = "metrics.json" if no_model else "model.keras"
+    if not (root / written).is_file():
         raise InputError(
-            f"{str(root)!r} holds no model.keras: the run has not finished; start the "
+            f"{str(root)!r} holds no {written}: the run has not finished; start the "
             "same command again."
         )
     return _LOADERS[run["job"]](root, run["config"])
@@ -195,8 +199,20 @@ class TrainedClassifier:
         return tf.nn.softmax(logits).numpy()
 
 
+def _load_style(root: Path, config: dict[str, Any]) -> Any:
+    """A run of the style job: it optimised a picture, or trained a network."""
+    if config["method"] == "picture":
+        from kerasdl.training.style import StyledByRun
+
+        return StyledByRun(config)
+    from kerasdl.training.style_network import TrainedStyleNetwork
+
+    return TrainedStyleNetwork(root)
+
+
 _LOADERS = {
     "captioning": TrainedCaptioner,
+    "style": _load_style,
     "text": TrainedTextClassifier,
     "transfer": TrainedClassifier,
 }

@@ -35,6 +35,8 @@ def main() -> None:
     keras.utils.set_random_seed(config.seed)
 
     dataset = captioning.load_dataset(config)
+    for note in dataset.notes:
+        say(note)
     vocabulary = captioning.build_vocabulary(dataset.train, config)
     vocabulary.save(workdir / "vocab.txt")
     captioner = captioning.build_captioner(config, len(vocabulary))
@@ -88,7 +90,9 @@ def main() -> None:
         "parameters": captioner.count_params(),
     }
     write_json(workdir / "metrics.json", metrics)
-    report = report_captioning(workdir, splits, scorer, loop, metrics, extractor)
+    report = report_captioning(
+        workdir, splits, scorer, loop, metrics, [*dataset.notes, *extractor.notes]
+    )
     for name, value in metrics.items():
         print(
             f"{name:20} {value:.4f}" if isinstance(value, float) else f"{name:20} {value}"

@@ -46,7 +46,7 @@ def read_captions(
     Raises:
         InputError: There is no such layout, a file of it is missing, a line is bad
             (empty, no UTF-8, holding NUL, above 100,000 characters, or not of the
-            layout), a picture is in two splits, or there is none to train on.
+            layout), a picture is in two splits, or there is none at all.
     """
     root = Path(root)
     if not root.exists():

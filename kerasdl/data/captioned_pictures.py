@@ -130,14 +130,13 @@ class CaptionCollector:
         """What was collected.
 
         Raises:
-            InputError: There is no picture to train on.
+            InputError: There is no picture in any split.
         """
-        if not self._splits["train"]:
+        if not any(self._splits.values()):
             first = self.errors.first
             hint = f"; the first bad line is {first}" if first else ""
             raise InputError(
-                f"{self._root}: expected pictures with captions to train on, got "
-                f"none{hint}"
+                f"{self._root}: expected pictures with captions, got none{hint}"
             )
         notes = list(self.notes)
         if self._no_pictures:

@@ -137,7 +137,9 @@ def read_class_folders(root: str | Path, val_share: float = 0.2) -> PictureDatas
     folders = {split: _split_folder(root, split) for split in SPLITS}
     if folders["train"] is None:
         if folders["val"] or folders["test"]:
-            raise InputError(f"{root}: has {folders['val'] or folders['test']}, no train.")
+            raise InputError(
+                f"{root}: has {folders['val'] or folders['test']}, no train."
+            )
         folders["train"] = root
     class_names = _class_names(folders["train"])
     reader = _FolderReader(root, class_names)
@@ -147,7 +149,9 @@ def read_class_folders(root: str | Path, val_share: float = 0.2) -> PictureDatas
     }
     notes = reader.notes()
     if not splits["train"]:
-        raise InputError(f"{folders['train']}: expected pictures in class folders, got none.")
+        raise InputError(
+            f"{folders['train']}: expected pictures in class folders, got none."
+        )
     if folders["val"] is None:
         splits["train"], splits["val"] = hold_out(splits["train"], val_share)
         notes.append(
@@ -159,7 +163,9 @@ def read_class_folders(root: str | Path, val_share: float = 0.2) -> PictureDatas
     return PictureDataset(class_names, **splits, notes=tuple(notes))
 
 
-def read_test_folder(root: str | Path, class_names: Sequence[str]) -> list[LabelledPicture]:
+def read_test_folder(
+    root: str | Path, class_names: Sequence[str]
+) -> list[LabelledPicture]:
     """The pictures of a test set: `root/test/CLASS` where there is `test`, else `root/CLASS`.
 
     Args:
@@ -260,5 +266,7 @@ def _files(folder: Path) -> list[Path]:
     found = []
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [Path(parent, name) for name in sorted(names) if not name.startswith(".")]
+        found += [
+            Path(parent, name) for name in sorted(names) if not name.startswith(".")
+        ]
     return found

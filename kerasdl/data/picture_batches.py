@@ -172,9 +172,7 @@ class PictureBatches:
 
     def _view(self, index: int, variant: int) -> np.ndarray:
         image = self._split.image(index)
-        return self._augmentation(
-            image, self._seed, variant, self._split.digests[index]
-        )
+        return self._augmentation(image, self._seed, variant, self._split.digests[index])
 
 
 class FeatureBatches:

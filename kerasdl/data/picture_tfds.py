@@ -116,7 +116,9 @@ def _read_split(
     split = next((name for name in names if name in builder.info.splits), None)
     if split is None:
         return []
-    examples = builder.as_dataset(split=split, decoders={image: tfds.decode.SkipDecoding()})
+    examples = builder.as_dataset(
+        split=split, decoders={image: tfds.decode.SkipDecoding()}
+    )
     return [
         LabelledPicture(f"{split}/{number:06d}", int(e[label]), data=e[image])
         for number, e in enumerate(tfds.as_numpy(examples))

@@ -77,15 +77,17 @@ def decode(image_bytes: tf.Tensor) -> tf.Tensor:
         ]
     ):
         image_bytes = tf.identity(image_bytes)
-    image = tf.case(
+    octets = _Octets(image_bytes)
+    image, exif = tf.case(
         [
-            (is_jpeg, lambda: _decode_jpeg(image_bytes)),
-            (is_png, lambda: _decode_png(image_bytes)),
-            (is_bmp, lambda: _decode_bmp(image_bytes)),
+            (is_jpeg, lambda: _decode_jpeg(image_bytes, octets)),
+            (is_png, lambda: _decode_png(image_bytes, octets)),
+            (is_bmp, lambda: _decode_bmp(image_bytes, octets)),
         ],
-        default=lambda: _decode_webp(image_bytes),
+        default=lambda: _decode_webp(image_bytes, octets),
     )
-    return tf.ensure_shape(image, (None, None, 3))
+    upright = _upright(image, _orientation(octets, exif))
+    return tf.ensure_shape(upright, (None, None, 3))
 
 
 def prepare(image: tf.Tensor, size: int, how: Preparation = "squash") -> tf.Tensor:
@@ -133,16 +135,18 @@ def _check_pixels(height: tf.Tensor, width: tf.Tensor) -> tf.Operation:
     )
 
 
-def _decode_jpeg(data: tf.Tensor) -> tf.Tensor:
+# Each decoder gives uint8 (H, W, 3) as stored, and where an EXIF block starts, or the
+# end of the file. `octets` are the numbers of `data`.
+
+
+def _decode_jpeg(data: tf.Tensor, octets: "_Octets") -> tuple[tf.Tensor, tf.Tensor]:
     shape = tf.io.extract_jpeg_shape(data)
     with tf.control_dependencies([_check_pixels(shape[0], shape[1])]):
         image = tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
-    octets = _Octets(data)
-    return _upright(image, _orientation(octets, _find_exif_in_jpeg(octets)))
+    return image, _find_exif_in_jpeg(octets)
 
 
-def _decode_png(data: tf.Tensor) -> tf.Tensor:
-    octets = _Octets(data)
+def _decode_png(data: tf.Tensor, octets: "_Octets") -> tuple[tf.Tensor, tf.Tensor]:
     # The first chunk is the header: length, "IHDR", width, height.
     with tf.control_dependencies([_check_pixels(octets.big(20, 4), octets.big(16, 4))]):
         data = tf.identity(data)
@@ -158,12 +162,10 @@ def _decode_png(data: tf.Tensor) -> tf.Tensor:
         lambda: _over_white(tf.io.decode_png(data, channels=4)),
         lambda: tf.io.decode_png(data, channels=3),
     )
-    exif = _find_chunk(octets, 8, b"eXIf", little=False)
-    return _upright(image, _orientation(octets, exif))
+    return image, _find_chunk(octets, 8, b"eXIf", little=False)
 
 
-def _decode_webp(data: tf.Tensor) -> tf.Tensor:
-    octets = _Octets(data)
+def _decode_webp(data: tf.Tensor, octets: "_Octets") -> tuple[tf.Tensor, tf.Tensor]:
     still = tf.cond(
         octets.equals(12, b"VP8X") & (octets.big(20, 1) & _WEBP_ANIMATION > 0),
         lambda: _first_webp_frame(data, octets),
@@ -178,8 +180,7 @@ def _decode_webp(data: tf.Tensor) -> tf.Tensor:
         )
     exif = _find_chunk(octets, 12, b"EXIF", little=True)
     prefixed = octets.equals(exif, _EXIF_START)
-    exif = tf.where(prefixed, exif + len(_EXIF_START), exif)
-    return _upright(image, _orientation(octets, exif))
+    return image, tf.where(prefixed, exif + len(_EXIF_START), exif)
 
 
 def _first_webp_frame(data: tf.Tensor, octets: "_Octets") -> tf.Tensor:
@@ -223,8 +224,7 @@ def _octet(value: tf.Tensor) -> tf.Tensor:
     return all_octets[tf.cast(value, tf.int32) & 255]
 
 
-def _decode_bmp(data: tf.Tensor) -> tf.Tensor:
-    octets = _Octets(data)
+def _decode_bmp(data: tf.Tensor, octets: "_Octets") -> tuple[tf.Tensor, tf.Tensor]:
     header_size = octets.little(14, 4)
     bits = octets.little(28, 2)
     compression = octets.little(30, 4)
@@ -245,13 +245,14 @@ def _decode_bmp(data: tf.Tensor) -> tf.Tensor:
     has_alpha = has_masks & (header_size >= 56) & (octets.little(66, 4) > 0)
     shape = tf.shape(image)
     with tf.control_dependencies([_check_pixels(shape[0], shape[1])]):
-        return tf.case(
+        image = tf.case(
             [
                 (tf.equal(bits, 8), lambda: _bmp_colours(octets, image)),
                 (tf.equal(bits, 32) & has_alpha, lambda: _over_white(image)),
             ],
             default=lambda: image[:, :, :3],
         )
+    return image, octets.size
 
 
 def _bmp_colours(octets: "_Octets", image: tf.Tensor) -> tf.Tensor:

@@ -14,7 +14,7 @@ import math
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from kerasdl.data.scenes import Scene, SceneObject
+from kerasdl.data.scene_content import Scene, SceneObject
 
 SUPERSAMPLING = 4
 

@@ -11,7 +11,7 @@ mentioned without a size, as people do.
 
 from __future__ import annotations
 
-from kerasdl.data.scenes import Scene, SceneObject
+from kerasdl.data.scene_content import Scene, SceneObject
 
 CAPTIONS_PER_PICTURE = 5
 

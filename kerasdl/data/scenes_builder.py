@@ -21,6 +21,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from kerasdl.data import scenes
+from kerasdl.data.captioned_pictures import SPLITS
+from kerasdl.data.scene_content import COLOURS, SHAPES, SIZES, scene
 from kerasdl.data.scene_grammar import CAPTIONS_PER_PICTURE
 
 
@@ -66,7 +68,7 @@ class DrawnScenes(tfds.core.GeneratorBasedBuilder):
             description=(
                 "Pictures of one to three coloured shapes in a place, a row or a column, "
                 f"drawn from a seed, each with {CAPTIONS_PER_PICTURE} captions. Some "
-                "pairs of colour and shape are held out of training."
+                "combinations of size, colour and shape are held out of training."
             ),
             features=tfds.features.FeaturesDict(
                 {
@@ -78,9 +80,9 @@ class DrawnScenes(tfds.core.GeneratorBasedBuilder):
                     ),
                     "objects": tfds.features.Sequence(
                         {
-                            "shape": tfds.features.ClassLabel(names=scenes.SHAPES),
-                            "colour": tfds.features.ClassLabel(names=scenes.COLOURS),
-                            "size": tfds.features.ClassLabel(names=scenes.SIZES),
+                            "shape": tfds.features.ClassLabel(names=SHAPES),
+                            "colour": tfds.features.ClassLabel(names=COLOURS),
+                            "size": tfds.features.ClassLabel(names=SIZES),
                             "centre": tfds.features.Tensor(shape=(2,), dtype=np.float32),
                             "diameter": tfds.features.Scalar(dtype=np.float32),
                         }
@@ -100,10 +102,10 @@ class DrawnScenes(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(self, split: str) -> Iterator[tuple[str, dict[str, Any]]]:
         config = self.builder_config
-        counts = dict.fromkeys(scenes.HELD_OUT, 0) | {split: getattr(config, split)}
+        counts = dict.fromkeys(SPLITS, 0) | {split: getattr(config, split)}
         dataset = scenes.drawn_scenes(config.seed, side=config.side, **counts)
         for index, picture in enumerate(getattr(dataset, split)):
-            drawn = scenes.scene(config.seed, split, index)
+            drawn = scene(config.seed, split, index)
             yield (
                 picture.name,
                 {

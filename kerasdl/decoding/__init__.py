@@ -1,0 +1,1 @@
+"""Turning scores of words into captions: greedy and beam search."""

@@ -1,0 +1,1 @@
+"""Figures of merit, from well-kept libraries, on the tokens that kerasdl counts."""

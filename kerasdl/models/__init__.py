@@ -1,0 +1,1 @@
+"""Models: captioners, classifiers and the pretrained networks under them."""

@@ -1,6 +1,6 @@
 """A captioning run as pictures and a page: loss.png, samples.png, report.html."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ from kerasdl.data.pictures import decode_picture
 from kerasdl.reports.curves import save_learning_curves
 from kerasdl.reports.page import Section, Table, write_report
 from kerasdl.reports.samples import Sample, save_sample_grid
-from kerasdl.training.captioning import CaptionScorer, FeatureExtractor, Split
+from kerasdl.training.captioning import CaptionScorer, Split
 from kerasdl.training.loop import TrainingLoop
 from kerasdl.training.workdir import Workdir
 
@@ -46,7 +46,7 @@ def report_captioning(
     scorer: CaptionScorer,
     loop: TrainingLoop,
     metrics: Mapping[str, Any],
-    extractor: FeatureExtractor,
+    notes: Sequence[str],
 ) -> Path:
     """Draws the run's pictures, prints its sample captions and writes its page.
 
@@ -56,7 +56,7 @@ def report_captioning(
         scorer: Captions them.
         loop: The training that is reported.
         metrics: The run's final figures.
-        extractor: Knows which pictures could not be read.
+        notes: What was left out of the data.
 
     Returns:
         The path of report.html.
@@ -126,8 +126,7 @@ def report_captioning(
             Section("Learning curves", pictures=[workdir / "loss.png"]),
         ],
         notes=[
-            f"{len(extractor.broken)} of {extractor.total} pictures could not be read "
-            "and were left out." + "".join(f" {line}" for line in extractor.broken[:5]),
+            *notes,
             "The same seed, machine and versions give the same weights, bit for bit; on "
             "other processors or numbers of threads sums are rounded in another order.",
         ],

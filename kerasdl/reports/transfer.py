@@ -117,7 +117,9 @@ def other_runs(workdirs: str) -> dict[str, dict[str, Any]]:
                 raise ValueError(f"its job is {run['job']}")
             lines = (root / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
             runs[root.name] = {
-                "metrics": json.loads((root / "metrics.json").read_text(encoding="utf-8")),
+                "metrics": json.loads(
+                    (root / "metrics.json").read_text(encoding="utf-8")
+                ),
                 "rows": [json.loads(line) for line in lines],
                 "mode": run["config"]["mode"],
             }
@@ -182,7 +184,9 @@ def report_transfer(
             pictures=[root / "confusion.png"],
         ),
         Section(
-            "Predictions", pictures=[root / "samples.png"], text="Green: right. Red: wrong."
+            "Predictions",
+            pictures=[root / "samples.png"],
+            text="Green: right. Red: wrong.",
         ),
         Section(
             "The most confident mistakes",

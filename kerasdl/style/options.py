@@ -86,8 +86,8 @@ class StyleOptions:
     content_weight: float = 1.0
     style_layers: str = ""
     layer_weights: str = ""
-    style_weight: float = 10.0
-    tv_weight: float = 0.05
+    style_weight: float = 20.0
+    tv_weight: float = 0.1
     weighting: str = "normalised"
     image_size: int = 256
     style_size: int = 256

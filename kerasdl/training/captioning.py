@@ -44,7 +44,8 @@ def load_dataset(config: ConfigDict) -> CaptionDataset:
         )
     if data.test:
         given = read_captions(data.test, skip_bad_lines=data.skip_bad_lines)
-        pictures = given.test or given.val or given.train
+        # A table without splits was divided, but all of it is to be scored.
+        pictures = given.test or [*given.train, *given.val]
         dataset = dataclasses.replace(dataset, test=pictures)
     if not dataset.train:
         raise InputError(f"--config.data.root has no training picture: {data.root!r}.")
@@ -93,6 +94,12 @@ class FeatureExtractor:
         self._cache = FeatureCache(cache or None, _feature_key(captioner))
         self.broken: list[str] = []
         self.total = 0
+
+    @property
+    def notes(self) -> list[str]:
+        """How many pictures were broken, and the first few."""
+        count = f"{len(self.broken)} of {self.total} pictures could not be read"
+        return [f"{count} and were left out.", *self.broken[:5]]
 
     def _extract(self, data: bytes, name: str) -> np.ndarray:
         image = prepare_picture(decode_picture(data, name), self._size, "squash")

@@ -129,7 +129,9 @@ class SplitReader:
         self._config = config
         self._size = image_size(classifier)
         self._preparation = config.data.preparation
-        self._key = f"{config.model.backbone} {self._size} pooled {weights_digest(backbone)}"
+        self._key = (
+            f"{config.model.backbone} {self._size} pooled {weights_digest(backbone)}"
+        )
         self.broken = BrokenPictures()
 
     def read(

@@ -549,12 +549,16 @@ def test_refuses_two_tables(tmp_path):
         read_captions(tmp_path)
 
 
-def test_refuses_a_data_set_without_a_training_picture(tmp_path):
-    path = write(tmp_path / "a.csv", "image,caption,split\na.jpg,A dog,val\n,x,val\n")
-    with pytest.raises(
-        InputError, match=r"to train on, got none; the first bad line is .*a.csv: line 3"
-    ):
+def test_refuses_a_data_set_without_a_picture(tmp_path):
+    path = write(tmp_path / "a.csv", "image,caption,split\n,A dog,val\n,x,val\n")
+    with pytest.raises(InputError, match=r"got none; the first bad line is .*: line 2"):
         read_captions(path, skip_bad_lines=True)
+
+
+def test_a_data_set_may_be_for_testing_alone(tmp_path):
+    path = write(tmp_path / "a.csv", "image,caption,split\na.jpg,A dog,test\n")
+    dataset = read_captions(path)
+    assert (len(dataset.train), len(dataset.val), len(dataset.test)) == (0, 0, 1)
 
 
 def test_a_missing_picture_is_told_when_it_is_read(tmp_path):

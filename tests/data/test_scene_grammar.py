@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from kerasdl.data import scenes
+from kerasdl.data import scene_content
 from kerasdl.data.scene_grammar import CAPTIONS_PER_PICTURE, WORDINGS, captions_of
 from kerasdl.data.vocabulary import Vocabulary, caption_tokens
 from kerasdl.metrics.captions import coco_scores
@@ -21,18 +21,18 @@ SIZES = {"small": "small", "little": "small", "large": "large", "big": "large"}
 @pytest.fixture(scope="module")
 def drawn():
     return [
-        scenes.scene(0, split, index)
+        scene_content.scene(0, split, index)
         for split in ("train", "test")
         for index in range(300)
     ]
 
 
 def shape(size, colour, name):
-    return scenes.SceneObject(name, colour, size, 0.5, 0.5, 0.3, 0.0)
+    return scene_content.SceneObject(name, colour, size, 0.5, 0.5, 0.3, 0.0)
 
 
 def scene_with(arrangement, *shapes, place=""):
-    return scenes.Scene(arrangement, shapes, place, "mist", "down")
+    return scene_content.Scene(arrangement, shapes, place, "mist", "down")
 
 
 def test_single():
@@ -111,7 +111,8 @@ def test_relations_of_two_are_those_of_the_picture(drawn):
         by_axis = sorted(
             scene.objects, key=lambda o: o.x if scene.arrangement == "row" else o.y
         )
-        nouns = {"before": by_axis[0].pair, "after": by_axis[1].pair}
+        before, after = ((o.colour, o.shape) for o in by_axis)
+        nouns = {"before": before, "after": after}
         captions = captions_of(scene)
         for pattern, order in RELATIONS[scene.arrangement]:
             (match,) = filter(None, (re.fullmatch(pattern, c) for c in captions))
@@ -169,7 +170,7 @@ def test_all_arrangements_occur(drawn):
     seen = {(scene.arrangement, len(scene.objects)) for scene in drawn}
     assert seen == set(WORDINGS)
     places = {scene.place for scene in drawn if scene.place}
-    assert places == set(scenes.PLACES)
+    assert places == set(scene_content.PLACES)
     assert {(o.size, o.shape) for scene in drawn for o in scene.objects} == set(
-        itertools.product(scenes.SIZES, scenes.SHAPES)
+        itertools.product(scene_content.SIZES, scene_content.SHAPES)
     )

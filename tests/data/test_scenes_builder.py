@@ -5,7 +5,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from kerasdl.data import scenes, scenes_builder
+from kerasdl.data import scene_content, scenes, scenes_builder
 
 COUNTS = {"train": 6, "val": 3, "test": 4}
 
@@ -53,12 +53,12 @@ def test_reads_the_pictures_and_captions_that_are_drawn(loaded, tfds_split, spli
 def test_objects_are_those_of_the_scene(loaded):
     for example in tfds.as_numpy(loaded[0]["test"]):
         index = int(example["name"].decode()[len("test/") : -len(".png")])
-        drawn = scenes.scene(5, "test", index)
+        drawn = scene_content.scene(5, "test", index)
         objects = example["objects"]
-        assert [scenes.SHAPES[k] for k in objects["shape"]] == [
+        assert [scene_content.SHAPES[k] for k in objects["shape"]] == [
             shape.shape for shape in drawn.objects
         ]
-        assert [scenes.COLOURS[k] for k in objects["colour"]] == [
+        assert [scene_content.COLOURS[k] for k in objects["colour"]] == [
             shape.colour for shape in drawn.objects
         ]
         np.testing.assert_allclose(

@@ -76,10 +76,8 @@ def test_dynamic_batch_in_a_graph_equals_eager():
         lambda f: greedy_decode(decoder, f, 8),
         input_signature=[tf.TensorSpec((None, FEATURES))],
     )
-    assert graph.get_concrete_function().structured_outputs[0].shape.as_list() == [
-        None,
-        8,
-    ]
+    ids, _ = graph.get_concrete_function().structured_outputs
+    assert ids.shape.as_list() == [None, 8]
     for count in (0, 1, 12):
         eager = greedy_decode(decoder, pictures[:count], 8)
         ids, score = graph(tf.constant(pictures[:count]))

@@ -117,7 +117,7 @@ def test_lbfgs_finds_the_minimum_within_the_pixel_range():
     # The curvatures are diagonal, so the bounded minimum is the nearest bounded point.
     low, high = pixel_range()
     expected = np.clip(objective.minimum, low, high)
-    np.testing.assert_allclose(descent.image, expected, atol=1e-3)
+    np.testing.assert_allclose(descent.image, expected, atol=5e-3)
     assert (descent.image >= low).all() and (descent.image <= high).all()
     losses = [loss for _, loss in seen]
     assert losses == sorted(losses, reverse=True)

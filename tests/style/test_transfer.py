@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from kerasdl.errors import InputError
-from kerasdl.style import stylize
+from kerasdl.style import StyleOptions, stylize
 from kerasdl.style.examples import drawn_strokes, drawn_town
 from kerasdl.style.features import (
     STYLE_LAYERS,
@@ -41,7 +41,9 @@ def test_the_trace(plain):
     for row in plain.trace:
         terms = [row[f"loss/{term}"] for term in ("content", "style", "tv")]
         assert row["loss/total"] == pytest.approx(sum(terms), rel=1e-5)
-        layers = [row[f"loss/style/{name}"] for name in ("stem_relu6", "block0", "block2")]
+        layers = [
+            row[f"loss/style/{name}"] for name in ("stem_relu6", "block0", "block2")
+        ]
         assert row["loss/style"] == pytest.approx(sum(layers), rel=1e-5)
     assert plain.finished
     assert plain.image.shape == (32, 42, 3)
@@ -51,8 +53,8 @@ def test_the_trace(plain):
 def test_normalised_layers_start_at_the_same_loss(plain):
     first = plain.trace[0]
     layers = [first[f"loss/style/{name}"] for name in ("stem_relu6", "block0", "block2")]
-    np.testing.assert_allclose(layers, 10 / 3, rtol=1e-5)
-    assert first["loss/tv"] == pytest.approx(0.05, rel=1e-5)
+    np.testing.assert_allclose(layers, StyleOptions().style_weight / 3, rtol=1e-5)
+    assert first["loss/tv"] == pytest.approx(StyleOptions().tv_weight, rel=1e-5)
 
 
 def test_the_callback_and_the_same_bits_after_a_stop(pictures, plain):
@@ -146,7 +148,9 @@ def test_what_is_refused(pictures, argument, value, message):
 
 
 def test_a_loss_that_is_not_finite_names_its_iteration(pictures):
-    with pytest.raises(InputError, match="the loss is not finite at iteration 0, got inf"):
+    with pytest.raises(
+        InputError, match="the loss is not finite at iteration 0, got inf"
+    ):
         stylize(*pictures, weighting="raw", style_weight=1e38, **SMALL)
 
 

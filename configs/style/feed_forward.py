@@ -1,0 +1,26 @@
+"""A network that repaints any picture in one style, from a folder of pictures.
+
+    python -m trainers.style_transfer --config=configs/style/feed_forward.py \
+        --config.data.root=FOLDER --config.styles=STYLE.jpg --workdir=runs/network
+
+It looks for pictures in the folder and below it; with none named it draws its own.
+"""
+
+from ml_collections import ConfigDict
+
+from configs.style import default
+
+
+def get_config() -> ConfigDict:
+    """A network a third as wide as the paper's, for training on a CPU."""
+    config = default.get_config()
+    config.method = "network"
+    config.image_size = 128  # of the crops
+    config.style_size = 192
+    config.style_weight = 10.0
+    config.tv_weight = 0.1
+    config.network.filters = 12
+    config.network.residual_blocks = 4
+    config.network.steps = 1500
+    config.network.learning_rate = 2e-3
+    return config

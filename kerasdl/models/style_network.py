@@ -1,0 +1,119 @@
+"""A feed-forward network that repaints pictures in one style.
+
+Johnson, Alahi and Fei-Fei, 2016, Perceptual Losses for Real-Time Style Transfer and
+Super-Resolution (https://arxiv.org/abs/1603.08155), table 1 of its supplement.
+Differences: instance normalisation for batch normalisation (Ulyanov et al., 2016,
+https://arxiv.org/abs/1607.08022); nearest-neighbour enlargement and a convolution for
+transposed convolutions, which leave a chequered pattern (Odena et al., 2016,
+https://doi.org/10.23915/distill.00003); residual blocks padded with zeros, so that they
+keep their size; the picture's border is mirrored by what the first convolution needs.
+"""
+
+import keras
+import tensorflow as tf
+
+# Two strides of two: inputs are padded to multiples of it.
+STRIDE = 4
+NORM_EPSILON = 1e-5
+_EDGE = 4  # half of the 9 x 9 kernel
+
+
+@keras.saving.register_keras_serializable(package="kerasdl")
+class InstanceNormalization(keras.layers.Layer):
+    """Each channel of each picture to mean 0 and variance 1, then scaled and shifted.
+
+    y = gamma (x - mean) / sqrt(variance + epsilon) + beta, mean and variance over the
+    places of one picture's channel.
+
+    Call arguments:
+        inputs: (N, H, W, C).
+
+    Returns:
+        (N, H, W, C).
+    """
+
+    def build(self, input_shape):
+        """Creates gamma and beta, (C,) each."""
+        channels = input_shape[-1]
+        self.gamma = self.add_weight(name="gamma", shape=(channels,), initializer="ones")
+        self.beta = self.add_weight(name="beta", shape=(channels,), initializer="zeros")
+
+    def call(self, inputs):
+        """See the class."""
+        mean = keras.ops.mean(inputs, axis=(1, 2), keepdims=True)
+        centred = inputs - mean
+        variance = keras.ops.mean(centred * centred, axis=(1, 2), keepdims=True)
+        scale = keras.ops.rsqrt(variance + NORM_EPSILON) * self.gamma
+        return centred * scale + self.beta
+
+    def compute_output_shape(self, input_shape):
+        """The shape of the input."""
+        return input_shape
+
+
+def build_style_network(filters: int = 32, residual_blocks: int = 5) -> keras.Model:
+    """Builds an untrained network.
+
+    Args:
+        filters: Channels of the first convolution; 2 and 4 times as many after it.
+        residual_blocks: How many at a quarter of the size.
+
+    Returns:
+        A functional model from RGB (N, H, W, 3) in 0..255 to the same; H and W multiples
+        of `STRIDE`.
+    """
+    images = keras.Input((None, None, 3), name="images")
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="to_units")(images)
+    x = _mirror(x)
+    x = _convolve(x, filters, 9, "down0", padding="valid")
+    x = _convolve(x, 2 * filters, 3, "down1", strides=2)
+    x = _convolve(x, 4 * filters, 3, "down2", strides=2)
+    for block in range(residual_blocks):
+        y = _convolve(x, 4 * filters, 3, f"residual{block}_0")
+        y = _convolve(y, 4 * filters, 3, f"residual{block}_1", activate=False)
+        x = keras.layers.Add(name=f"residual{block}")([x, y])
+    for stage, width in enumerate((2 * filters, filters)):
+        x = keras.layers.UpSampling2D(2, name=f"enlarge{stage}")(x)
+        x = _convolve(x, width, 3, f"up{stage}")
+    x = _mirror(x)
+    x = keras.layers.Conv2D(3, 9, activation="tanh", name="rgb")(x)
+    x = keras.layers.Rescaling(127.5, offset=127.5, name="to_grey_levels")(x)
+    return keras.Model(images, x, name="style_network")
+
+
+def apply_to_any_size(network: keras.Model, images: tf.Tensor) -> tf.Tensor:
+    """The network on pictures whose sides need not be multiples of `STRIDE`.
+
+    Args:
+        network: From `build_style_network`.
+        images: float32 (N, H, W, 3), RGB in 0..255, H and W at least 5.
+
+    Returns:
+        float32 (N, H, W, 3), whole grey levels in 0..255.
+    """
+    shape = tf.shape(images)
+    height, width = shape[1], shape[2]
+    more = [(0, 0), (0, -height % STRIDE), (0, -width % STRIDE), (0, 0)]
+    styled = network(tf.pad(images, more, "SYMMETRIC"), training=False)
+    return tf.round(styled[:, :height, :width])
+
+
+def _mirror(x: keras.KerasTensor) -> keras.KerasTensor:
+    edge = (_EDGE, _EDGE)
+    return keras.ops.pad(x, ((0, 0), edge, edge, (0, 0)), mode="reflect")
+
+
+def _convolve(
+    x: keras.KerasTensor,
+    filters: int,
+    kernel_size: int,
+    name: str,
+    strides: int = 1,
+    padding: str = "same",
+    activate: bool = True,
+) -> keras.KerasTensor:
+    x = keras.layers.Conv2D(
+        filters, kernel_size, strides, padding=padding, use_bias=False, name=name
+    )(x)
+    x = InstanceNormalization(name=f"{name}_norm")(x)
+    return keras.layers.ReLU(name=f"{name}_relu")(x) if activate else x

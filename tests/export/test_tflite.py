@@ -1,0 +1,203 @@
+import hashlib
+import json
+import zipfile
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from export import manifest
+from export.captioning import CaptioningJob
+from export.converter import convert
+from export.litert import DeviceModel, read_appended
+from export.tflite import append_files, export_tflite
+from kerasdl.errors import InputError
+from tests.export.conftest import write_run
+from tests.export.isolation import run_without
+from tests.export.test_saved_model import expected_answers, pictures
+
+pictures = pictures  # the fixture, for this module too
+
+
+def test_it_captions_where_tensorflow_cannot_be_imported(
+    workdir, tflite, pictures, tmp_path
+):
+    for index, picture in enumerate(pictures):
+        (tmp_path / f"{index:02d}.png").write_bytes(picture.bytes())
+    out = run_without(
+        {"tensorflow", "keras", "kerasdl.layers", "kerasdl.ops", "kerasdl.models"},
+        """
+import json, pathlib
+from export.litert import DeviceModel
+model = DeviceModel(sys.argv[1])
+for file in sorted(pathlib.Path(sys.argv[2]).iterdir()):
+    print(json.dumps(model.predict(file.read_bytes(), file.name)))
+imported = {name.partition(".")[0] for name in sys.modules}
+assert not imported & {"absl", "matplotlib", "scipy", "nltk", "ml_collections"}, imported
+""",
+        tflite[0],
+        tmp_path,
+    )
+    answers = [json.loads(line) for line in out.splitlines()]
+    captions, scores, _, _ = expected_answers(workdir, pictures)
+    assert [answer["caption"] for answer in answers] == captions
+    np.testing.assert_allclose([a["score"] for a in answers], scores, atol=1e-3)
+
+
+def test_operations_are_built_in(tflite):
+    path, description = tflite
+    operations = manifest.tflite_operations(path.read_bytes())
+    assert dict(operations) == description["operations"]
+    # The convolution, the loop, and what is in its body.
+    assert {"CONV_2D", "WHILE", "FULLY_CONNECTED", "LOG_SOFTMAX"} <= operations.keys()
+    assert not any("CUSTOM" in name or "FLEX" in name.upper() for name in operations)
+
+
+def test_custom_operations_are_named_and_refused(tmp_path):
+    module = tf.Module()
+    module.run = tf.function(
+        lambda x: {"y": tf.math.betainc(x, x, x)},
+        input_signature=[tf.TensorSpec((1, 3), name="x")],
+    )
+    tf.saved_model.save(module, str(tmp_path / "m"), signatures=module.run)
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path / "m"))
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.SELECT_TF_OPS]
+    operations = manifest.tflite_operations(converter.convert())
+    assert operations["CUSTOM:FlexBetainc"] == 1
+    with pytest.raises(InputError, match="CUSTOM:FlexBetainc"):
+        manifest.check_builtin(operations)
+    # And our own conversion refuses it in one line.
+    with pytest.raises(InputError, match=r"refused the model \(--quantize=none\): .+"):
+        convert(tmp_path / "m", tmp_path / "m.tflite", "none")
+
+
+def test_calls_do_not_depend_on_each_other(tflite, pictures):
+    model = DeviceModel(tflite[0])
+    first = [model.predict(p.bytes(), p.name) for p in pictures]
+    again = [model.predict(p.bytes(), p.name) for p in reversed(pictures)]
+    assert again[::-1] == first
+
+
+def test_appended_files(workdir, tflite):
+    path, _ = tflite
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        assert archive.read("vocab.txt") == (workdir / "vocab.txt").read_bytes()
+        metadata = json.loads(archive.read("metadata.json"))
+    assert metadata["job"] == "captioning" and metadata["quantize"] == "none"
+    assert metadata["input"]["shape"] == [1, 24, 24, 3]
+    assert metadata["decode"]["max_length"] == 12
+
+
+def test_manifest_keeps_every_export_of_the_folder(workdir, tflite):
+    path, description = tflite
+    entries = json.loads((path.parent / "manifest.json").read_text())
+    assert entries[path.name] == description
+    entry = entries[path.name]
+    data = path.read_bytes()
+    assert entry["files"][path.name] == {
+        "bytes": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
+    assert entry["signatures"]["serving_default"] == {
+        "inputs": {"image": {"dtype": "float32", "shape": [1, 24, 24, 3]}},
+        "outputs": {
+            "score": {"dtype": "float32", "shape": [1]},
+            "tokens": {"dtype": "int32", "shape": [1, 12]},
+        },
+    }
+    assert entry["largest_difference"] < 1e-3
+    other = path.with_name("other.tflite")
+    export_tflite(workdir, other, quantize="float16", count=3)
+    entries = json.loads((path.parent / "manifest.json").read_text())
+    assert entries.keys() >= {path.name, other.name}
+    assert entries[path.name] == description
+    assert entries[other.name]["quantize"] == "float16"
+
+
+@pytest.mark.parametrize("quantize", ["dynamic", "int8"])
+def test_quantised(workdir, tmp_path, tflite, quantize):
+    path = tmp_path / "small.tflite"
+    entry = export_tflite(workdir, path, quantize=quantize)
+    assert entry["comparison"]["serving_default"]["agreeing"] >= 8
+    assert path.stat().st_size < tflite[0].stat().st_size
+
+
+@pytest.mark.parametrize(
+    "design",
+    [
+        {"rnn": "rnn"},
+        {"beam_size": 3},
+        {"attention": True},
+        {"attention": True, "beam_size": 2},
+    ],
+)
+def test_other_captioners_convert(tmp_path, design):
+    workdir = write_run(tmp_path / "w", **design)
+    entry = export_tflite(workdir, tmp_path / "m.tflite")
+    assert entry["comparison"]["serving_default"]["agreeing"] == 12
+    assert entry["largest_difference"] < 1e-3
+
+
+def test_an_export_that_differs_is_refused(workdir, tmp_path, monkeypatch):
+    right = CaptioningJob._generate
+
+    def wrong(job, images):
+        ids, score = right(job, images)
+        return ids, score + 0.01
+
+    monkeypatch.setattr(CaptioningJob, "_generate", wrong)
+    with pytest.raises(InputError, match=r"scores by up to 0\.01, allowed 0\.001"):
+        export_tflite(workdir, tmp_path / "device" / "m.tflite")
+    assert not list((tmp_path / "device").iterdir())
+
+
+def test_a_converter_that_dies_is_one_line(tmp_path):
+    program = tmp_path / "dies.py"
+    program.write_text("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    with pytest.raises(InputError, match=r"ended by SIGSEGV \(--quantize=int8\)"):
+        convert(tmp_path, tmp_path / "m.tflite", "int8", program=str(program))
+    program.write_text("import sys; sys.exit(0)")
+    with pytest.raises(InputError, match="wrote no file"):
+        convert(tmp_path, tmp_path / "m.tflite", "none", program=str(program))
+
+
+def test_output_names(workdir, tmp_path):
+    with pytest.raises(InputError, match=r"must end in \.tflite, got '.*m\.bin'"):
+        export_tflite(workdir, tmp_path / "m.bin")
+    (tmp_path / "d.tflite").mkdir()
+    with pytest.raises(InputError, match=r"must be a file, got the folder"):
+        export_tflite(workdir, tmp_path / "d.tflite")
+
+
+def test_a_foreign_manifest_is_not_overwritten(workdir, tmp_path):
+    (tmp_path / "manifest.json").write_text('{"name": "an extension"}')
+    with pytest.raises(InputError, match=r"manifest\.json: exists, and is no manifest"):
+        export_tflite(workdir, tmp_path / "m.tflite")
+    assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
+
+
+def test_files_that_are_no_exports(tflite, tmp_path):
+    path = tmp_path / "m.tflite"
+    with pytest.raises(InputError, match=r"m\.tflite: cannot be read: No such file"):
+        DeviceModel(path)
+    path.write_bytes(b"hello")
+    with pytest.raises(InputError, match=r"expected a TFLite model, got .*b'hello'"):
+        DeviceModel(path)
+    model = tflite[0].read_bytes()
+    with zipfile.ZipFile(tflite[0]) as archive:
+        bare = model[: archive.infolist()[0].header_offset]
+    path.write_bytes(bare)
+    with pytest.raises(InputError, match=r"metadata\.json: File is not a zip file"):
+        DeviceModel(path)
+    append_files(path, {"metadata.json": '{"job": "juggling"}'})
+    with pytest.raises(InputError, match=r"job must be one of captioning.*'juggling'"):
+        DeviceModel(path)
+    path.write_bytes(bare)
+    append_files(path, {"metadata.json": '{"job": "captioning"}', "vocab.txt": "a\nb\n"})
+    with pytest.raises(InputError, match=r"vocab\.txt: .* got \['a', 'b'\]"):
+        DeviceModel(path)
+    path.write_bytes(b"\0\0\0\0TFL3" + b"\0" * 64)
+    append_files(path, read_appended(tflite[0])[1])
+    with pytest.raises(InputError, match="not a model that LiteRT can run"):
+        DeviceModel(path)

@@ -1,0 +1,201 @@
+"""The parts of the captioning trainer: data sets, broken pictures, batches, scores."""
+
+import io
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from configs.captioning import default
+from kerasdl.data.caption_readers import CaptionedPicture
+from kerasdl.data.vocabulary import END, NULL, START, Vocabulary
+from kerasdl.errors import InputError
+from kerasdl.models.caption_decoder import CaptionDecoder
+from kerasdl.models.captioner import Captioner
+from kerasdl.training import captioning
+
+WORDS = ("a", "red", "blue", "circle", "square")
+CAPTIONS = [
+    ("a red circle", "a circle"),
+    ("a blue square", "a square"),
+    ("a blue circle", "circle"),
+]
+
+
+def small_config():
+    config = default.get_config()
+    config.batch_size = 2
+    return config
+
+
+def encoded(shade):
+    buffer = io.BytesIO()
+    Image.new("RGB", (9, 7), (shade, shade, shade)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def pictures(captions=CAPTIONS):
+    return [
+        CaptionedPicture(f"{i}.png", tuple(c), data=encoded(60 * i))
+        for i, c in enumerate(captions)
+    ]
+
+
+@pytest.fixture
+def captioner():
+    """A captioner on a backbone of one layer, which averages a picture's channels."""
+    backbone = keras.Sequential(
+        [keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D()], name="mean"
+    )
+    return Captioner(backbone, CaptionDecoder(len(WORDS) + 4, 3, units=4))
+
+
+def make_split(captions=CAPTIONS):
+    features = np.arange(3 * len(captions), dtype="float32").reshape(-1, 3)
+    return captioning.Split(pictures(captions), features)
+
+
+def make_batches(config=None, captions=CAPTIONS):
+    vocabulary = Vocabulary.build([WORDS])
+    return captioning.CaptionBatches(
+        make_split(captions), vocabulary, config or small_config()
+    )
+
+
+def test_each_caption_once_an_epoch_with_its_picture():
+    batches = make_batches()
+    assert len(batches) == 3
+    vocabulary = Vocabulary.build([WORDS])
+    seen = []
+    for features, inputs, targets in batches(0):
+        for row, tokens, expected in zip(features, inputs, targets, strict=True):
+            assert tokens[0] == START
+            words = vocabulary.decode(np.array(expected))
+            length = len(words.split())
+            assert expected[length] == END
+            np.testing.assert_array_equal(tokens[1 : length + 1], expected[:length])
+            assert not np.any(expected[length + 1 :])
+            seen.append((int(row[0]) // 3, words))
+    assert sorted(seen) == sorted((i, c) for i, cs in enumerate(CAPTIONS) for c in cs)
+
+
+def test_batches_are_as_long_as_their_longest_caption():
+    for _, inputs, targets in make_batches()(0):
+        assert inputs.shape == targets.shape
+        assert np.any(np.array(targets)[:, -1] != NULL)
+
+
+def test_order_is_a_function_of_seed_and_epoch():
+    def order(seed, epoch):
+        config = small_config()
+        config.seed = seed
+        return [np.array(t).tolist() for _, _, t in make_batches(config)(epoch)]
+
+    assert order(0, 3) == order(0, 3)
+    assert order(0, 3) != order(0, 4)
+    assert order(0, 3) != order(1, 3)
+
+
+def test_the_first_captions_are_chosen_in_file_order():
+    config = small_config()
+    config.data.captions_per_picture = 1
+    chosen = [captioning.chosen_captions(p, config) for p in pictures()]
+    assert chosen == [("a red circle",), ("a blue square",), ("a blue circle",)]
+    assert len(make_batches(config)) == 2
+
+
+def test_features_come_once_from_the_network_and_then_from_disk(captioner, tmp_path):
+    first = captioning.FeatureExtractor(captioner, str(tmp_path)).split(
+        pictures(), "train"
+    )
+    expected = [[60.0 * i] * 3 for i in range(3)]
+    np.testing.assert_allclose(first.features, expected, atol=1e-4)
+    again = captioning.FeatureExtractor(captioner, str(tmp_path))
+    again._features = None  # a call would fail
+    second = again.split(pictures(), "train")
+    np.testing.assert_array_equal(first.features, second.features)
+
+
+def test_another_backbone_does_not_read_the_same_cache(captioner, tmp_path):
+    captioning.FeatureExtractor(captioner, str(tmp_path)).split(pictures(), "train")
+    backbone = keras.Sequential(
+        [keras.Input((8, 8, 3)), keras.layers.GlobalMaxPooling2D()], name="max"
+    )
+    other = Captioner(backbone, CaptionDecoder(9, 3, units=4))
+    captioning.FeatureExtractor(other, str(tmp_path)).split(pictures(), "train")
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_one_broken_picture_of_many_is_skipped(captioner, tmp_path, capsys):
+    many = pictures(CAPTIONS * 10)
+    many[4] = CaptionedPicture("torn.png", ("a",), data=encoded(9)[:40])
+    extractor = captioning.FeatureExtractor(captioner, str(tmp_path))
+    split = extractor.split(many, "train")
+    assert len(split.pictures) == len(split.features) == 29
+    assert "torn.png" not in [picture.name for picture in split.pictures]
+    assert "skipped: torn.png" in capsys.readouterr().err
+    assert (len(extractor.broken), extractor.total) == (1, 30)
+
+
+def test_many_broken_pictures_end_the_run(captioner, tmp_path):
+    many = pictures(CAPTIONS * 10)
+    for i in (4, 9):
+        many[i] = CaptionedPicture(f"torn{i}.png", ("a",), data=b"")
+    extractor = captioning.FeatureExtractor(captioner, str(tmp_path))
+    with pytest.raises(InputError, match=r"2 of 30 train pictures .* 5%; .*torn4\.png"):
+        extractor.split(many, "train")
+
+
+def test_a_missing_layer_is_named_with_those_like_it():
+    config = small_config()
+    config.model.layer = "block10_ad"
+    config.weights = "none"
+    with pytest.raises(InputError, match=r"block10_add.*got 'block10_ad'"):
+        captioning.build_captioner(config, 9)
+
+
+def test_the_built_in_captioner_fits_its_config():
+    config = small_config()
+    config.weights = "none"
+    captioner = captioning.build_captioner(config, 9)
+    assert captioner.image_size == config.model.image_size
+    assert captioner.decoder.cells == config.model.grid**2
+    assert captioner.features(np.zeros((1, 160, 160, 3), "float32")).shape == (1, 11200)
+
+
+def test_scores_are_of_the_captions(captioner):
+    vocabulary = Vocabulary.build([WORDS])
+    decode = {"max_length": 6, "beam_size": 1, "length_penalty": 0.0}
+    scorer = captioning.CaptionScorer(captioner.decoder, vocabulary, decode)
+    split = make_split()
+    own = [
+        CaptionedPicture(p.name, (caption or "a",), data=p.data)
+        for p, caption in zip(
+            split.pictures, scorer.captions(split.features), strict=True
+        )
+    ]
+    scores = scorer.scores(captioning.Split(own, split.features), "val")
+    assert {"val/bleu1_single", "val/bleu4", "val/cider"} <= scores.keys()
+    assert scores["val/bleu1_single"] == pytest.approx(1.0)
+    assert scorer.scores(captioning.Split([], np.zeros((0, 3))), "val") == {}
+
+
+def test_drawn_scenes_are_the_default():
+    config = small_config()
+    config.data.drawn_train, config.data.drawn_val, config.data.drawn_test = 7, 2, 3
+    dataset = captioning.load_dataset(config)
+    assert [len(s) for s in (dataset.train, dataset.val, dataset.test)] == [7, 2, 3]
+    config.data.train_pictures = 4
+    assert captioning.load_dataset(config).train == dataset.train[:4]
+
+
+def test_a_test_set_of_its_own(tmp_path):
+    (tmp_path / "0.png").write_bytes(encoded(5))
+    (tmp_path / "captions.csv").write_text("image,caption,split\n0.png,a grey one,test\n")
+    config = small_config()
+    config.data.drawn_train, config.data.drawn_val, config.data.drawn_test = 2, 1, 1
+    config.data.test = str(tmp_path)
+    dataset = captioning.load_dataset(config)
+    assert [picture.captions for picture in dataset.test] == [("a grey one",)]
+    assert len(dataset.train) == 2
