@@ -48,14 +48,33 @@ def export_examples(
         InputError: Where there is none, or more than `MOST_BROKEN` are broken.
     """
     if files:
-        paths = picture_files(files, warn)[:count]
-        given = [Example(str(path), read_bytes(path)) for path in paths]
+        given = given_examples(job.input_kind, files)[:count]
     else:
         given = job.examples(split, count)
     examples = list(each_readable(given, job.readable, warn))
     if not examples:
         raise InputError("--inputs: expected inputs to compare the export on, got none.")
     return examples
+
+
+def given_examples(input_kind: str, files: Sequence[str]) -> list[Example]:
+    """The inputs that files are (pictures) or hold (sentences, one a line).
+
+    Raises:
+        InputError: Where a file cannot be read or there is no input.
+    """
+    if input_kind == "picture":
+        paths = picture_files(files, warn)
+        return [Example(str(path), read_bytes(path)) for path in paths]
+    lines = []
+    for name in files:
+        numbered = enumerate(read_bytes(Path(name)).split(b"\n"), start=1)
+        lines += [(f"{name}: line {n}", line.removesuffix(b"\r")) for n, line in numbered]
+        if lines and not lines[-1][1]:
+            lines.pop()  # what follows the last newline is no line
+    if not lines:
+        raise InputError(f"expected sentences, one a line, got {', '.join(files)}.")
+    return [Example(name, line) for name, line in lines]
 
 
 def print_summary(path: Path, description: dict[str, Any]) -> None:
@@ -69,7 +88,7 @@ def print_summary(path: Path, description: dict[str, Any]) -> None:
     accuracy = description.get("accuracy")
     if accuracy:
         print(
-            f"accuracy: {accuracy['export']:.4f} on {accuracy['examples']} pictures, the "
+            f"accuracy: {accuracy['export']:.4f} on {accuracy['examples']} inputs, the "
             f"model's {accuracy['model']:.4f}"
         )
     latency = description["latency"]

@@ -19,6 +19,8 @@ from kerasdl.training.workdir import read_run
 
 JOBS = {
     "captioning": "export.captioning:CaptioningJob",
+    "style": "export.style:StyleJob",
+    "text": "export.text:TextJob",
     "transfer": "export.transfer:TransferJob",
 }
 
@@ -112,9 +114,11 @@ class Job(abc.ABC):
 
     Attributes:
         name: The job's name in config.json.
+        input_kind: What one input is: `"picture"`, a file, or `"text"`, a line of one.
     """
 
     name: ClassVar[str]
+    input_kind: ClassVar[str] = "picture"
 
     def __init__(self, workdir: Path, config: Mapping[str, Any]) -> None:
         self.workdir = workdir
@@ -174,6 +178,13 @@ class Job(abc.ABC):
         quantize: str,
     ) -> Comparison:
         """Compares what a TFLite file returned for each example with Keras's model."""
+
+    def resize(self, size: int) -> None:
+        """Sets the side of a TFLite file's input, where the job leaves a choice."""
+        raise InputError(
+            f"--size: the input of the {self.name} job has the size that it was trained "
+            f"with, got {size}."
+        )
 
     def accuracy(
         self, answer: Callable[[Example], Mapping[str, np.ndarray]]

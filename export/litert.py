@@ -2,9 +2,11 @@
 
 The file carries what the model's numbers mean as a zip appended to the flatbuffer:
 `metadata.json` (the job, the input's size and preparation, how the answer was decoded)
-and, for captions, `vocab.txt`, for classes, `labels.txt`.
+and, for captions, `vocab.txt`, for classes, `labels.txt`, for sentences also
+`tokenizer.json`.
 """
 
+import io
 import json
 import zipfile
 from collections.abc import Mapping
@@ -12,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
+from export.litert_text import SentenceEncoder
 from kerasdl.data.pictures import decode_picture, prepare_picture
 from kerasdl.data.vocabulary import SPECIAL_TOKENS, Vocabulary
 from kerasdl.errors import InputError
@@ -36,6 +40,7 @@ class DeviceModel:
 
     Attributes:
         metadata: What the file's `metadata.json` holds.
+        input_kind: What one input is, `"picture"` or `"text"`.
         run: The model itself: prepared tensors by name in, tensors by name out.
 
     Raises:
@@ -52,6 +57,8 @@ class DeviceModel:
                 f"got {job!r}."
             )
         self._answer = _ANSWERS[job](files, path)
+        self.input_kind: str = self.metadata["input"].get("kind", "picture")
+        self._encode = SentenceEncoder(files, path) if self.input_kind == "text" else None
         self.run = _signature_runner(path, threads)
 
     def signature(self) -> dict[str, Any]:
@@ -75,17 +82,20 @@ class DeviceModel:
         """The answer for one input.
 
         Args:
-            data: The bytes of an encoded picture.
+            data: The bytes of an encoded picture, or of a sentence in UTF-8.
             name: What an error calls it.
 
         Returns:
             For captions `caption` (str) and `score` (float, a log-probability); for
-            classes `label` (str) and `probabilities` (class to float).
+            classes `label` (str) and `probabilities` (class to float); for styles
+            `image_bytes` (a PNG file).
 
         Raises:
             InputError: Where the input cannot be read.
         """
         given = self.metadata["input"]
+        if self._encode is not None:
+            return self._answer(self.run(**{given["name"]: self._encode(data, name)}))
         image = prepare_picture(
             decode_picture(data, name), given["shape"][1], given["preparation"]
         )
@@ -168,4 +178,22 @@ def _class_answer(files: Mapping[str, str], path: str | Path):
     return answer
 
 
-_ANSWERS = {"captioning": _caption_answer, "transfer": _class_answer}
+def _picture_answer(files: Mapping[str, str], path: str | Path):
+    """A function from a style network's output to the bytes of a PNG file."""
+    del files, path
+
+    def answer(outputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        pixels = np.clip(np.rint(outputs["image"][0]), 0, 255).astype(np.uint8)
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "PNG")
+        return {"image_bytes": buffer.getvalue()}
+
+    return answer
+
+
+_ANSWERS = {
+    "captioning": _caption_answer,
+    "style": _picture_answer,
+    "text": _class_answer,
+    "transfer": _class_answer,
+}

@@ -5,7 +5,8 @@
 
 One line a file: its name and the answer, separated by tabs; with `--json` an object.
 A TFLite file is run by ai-edge-litert and needs no TensorFlow; a SavedModel is run by
-TensorFlow and needs none of the classes that it was trained with.
+TensorFlow and needs none of the classes that it was trained with. Pictures that a model
+makes are written into the folder `--output`.
 """
 
 import json
@@ -18,17 +19,25 @@ from absl import flags
 from export import inputs
 from kerasdl.errors import InputError
 from kerasdl.training import command
+from kerasdl.training.workdir import atomic_path
 
 
 def main() -> None:
     """Runs the command."""
-    files = inputs.picture_files(flags.FLAGS.input, inputs.warn)
     model = load_model(flags.FLAGS.model)
 
     def answer(path: Path) -> dict[str, Any]:
-        return {"file": str(path), **model.predict(inputs.read_bytes(path), str(path))}
+        result = model.predict(inputs.read_bytes(path), str(path))
+        return {"file": str(path), **_with_pictures_written(result, path)}
 
-    for result in inputs.each_readable(files, answer, inputs.warn):
+    def answer_line(example: Any) -> dict[str, Any]:
+        return {"file": example.name, **model.predict(example.data, example.name)}
+
+    if model.input_kind == "text":
+        items, answer = inputs.given_examples("text", flags.FLAGS.input), answer_line
+    else:
+        items = inputs.picture_files(flags.FLAGS.input, inputs.warn)
+    for result in inputs.each_readable(items, answer, inputs.warn):
         if flags.FLAGS.json:
             print(json.dumps(result, ensure_ascii=False), flush=True)
         else:
@@ -53,6 +62,32 @@ def load_model(name: str) -> Any:
     return DeviceModel(path)
 
 
+def _with_pictures_written(result: dict[str, Any], path: Path) -> dict[str, Any]:
+    """`result` with the path of each picture that it held, written under `--output`.
+
+    Raises:
+        InputError: Where no folder is named, or it cannot be written.
+    """
+    written = {}
+    for name, value in result.items():
+        if isinstance(value, bytes):
+            if not flags.FLAGS.output:
+                raise InputError("--output must name a folder: the model makes pictures.")
+            file = Path(flags.FLAGS.output) / f"{path.stem}.png"
+            try:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                with atomic_path(file) as temporary:
+                    temporary.write_bytes(value)
+            except OSError as error:
+                raise InputError(
+                    f"--output cannot be written: {error.strerror}, got "
+                    f"{flags.FLAGS.output!r}."
+                ) from error
+            name, value = "picture", str(file)
+        written[name] = value
+    return written
+
+
 def _text(value: Any) -> str:
     return f"{value:.4f}" if isinstance(value, float) else str(value)
 
@@ -62,6 +97,7 @@ if __name__ == "__main__":
         "model", None, "The folder of a SavedModel's version, or a .tflite file."
     )
     flags.DEFINE_multi_string("input", None, "Pictures, or folders of pictures.")
+    flags.DEFINE_string("output", "", "The folder for pictures that the model makes.")
     flags.DEFINE_bool("json", False, "Print an object a line.")
     flags.mark_flags_as_required(["model", "input"])
     command.run(main, inputs.spread_flag(sys.argv, "input"))

@@ -11,6 +11,8 @@ from kerasdl.errors import InputError
 from kerasdl.training.command import import_tensorflow
 
 SIGNATURE = "serving_default"
+# What an input is, by the arguments of the signature.
+_INPUT_KINDS = {("image_bytes",): "picture", ("text",): "text"}
 # JPEG, PNG, WebP: what TensorFlow decodes as Pillow does, whatever the variant.
 _SERVED_AS_THEY_ARE = (b"\xff\xd8", b"\x89PNG", b"RIFF")
 
@@ -51,9 +53,10 @@ class ServedModel:
             raise InputError(
                 f"{path}: expected a SavedModel with the signature {SIGNATURE}: {error}"
             ) from error
-        if set(arguments) != {"image_bytes"}:
+        self.input_kind = _INPUT_KINDS.get(tuple(arguments), "")
+        if not self.input_kind:
             raise InputError(
-                f"{path}: expected {SIGNATURE}(image_bytes), got "
+                f"{path}: expected {SIGNATURE}(image_bytes) or (text), got "
                 f"{SIGNATURE}({', '.join(arguments)})."
             )
 
@@ -61,19 +64,25 @@ class ServedModel:
         """The answer for one input.
 
         Args:
-            data: The bytes of an encoded picture.
+            data: The bytes of an encoded picture, or of a sentence in UTF-8.
             name: What an error calls it.
 
         Returns:
-            The signature's outputs by name: strings, numbers, or lists of numbers.
+            The signature's outputs by name: strings, numbers, lists of numbers, or the
+            bytes of a picture.
 
         Raises:
             InputError: Where the input cannot be read.
         """
+        if self.input_kind == "text":
+            return self._outputs(text=self._constant([data]))
         image = decode_picture(data, name)
         if not data.startswith(_SERVED_AS_THEY_ARE):
             data = _as_png(image)
-        outputs = self._run(image_bytes=self._constant([data]))
+        return self._outputs(image_bytes=self._constant([data]))
+
+    def _outputs(self, **arguments: Any) -> dict[str, Any]:
+        outputs = self._run(**arguments)
         return {key: _plain(value.numpy()[0]) for key, value in sorted(outputs.items())}
 
 
@@ -84,4 +93,7 @@ def _as_png(image) -> bytes:
 
 
 def _plain(value) -> Any:
-    return value.decode() if isinstance(value, bytes) else value.tolist()
+    if not isinstance(value, bytes):
+        return value.tolist()
+    # Text as text; an encoded picture stays bytes.
+    return value if value.startswith(_SERVED_AS_THEY_ARE) else value.decode()

@@ -32,7 +32,12 @@ def main() -> None:
     """Runs the command."""
     given = flags.FLAGS
     description = export_tflite(
-        given.workdir, given.output, given.quantize, given.inputs, given.examples
+        given.workdir,
+        given.output,
+        given.quantize,
+        given.inputs,
+        given.examples,
+        given.size,
     )
     inputs.print_summary(Path(given.output), description)
 
@@ -43,6 +48,7 @@ def export_tflite(
     quantize: str = "none",
     files: Sequence[str] = (),
     count: int = inputs.EXAMPLES,
+    size: int = 0,
 ) -> dict[str, Any]:
     """Writes a run's TFLite file and its entry in the manifest, or nothing.
 
@@ -52,6 +58,7 @@ def export_tflite(
         quantize: One of `export.converter.QUANTIZATIONS`.
         files: Inputs to compare on, instead of the validation split.
         count: How many inputs to compare on.
+        size: Side of the input in pixels, for a job that leaves it open; 0 for its own.
 
     Returns:
         What the manifest says of the file.
@@ -80,6 +87,8 @@ def export_tflite(
     from kerasdl.training.workdir import write_json
 
     job = load_job(workdir)
+    if size:
+        job.resize(size)
     examples = inputs.export_examples(job, "val", count, files)
     arguments = job.device_inputs(examples)
     try:
@@ -163,5 +172,11 @@ if __name__ == "__main__":
         QUANTIZATIONS,
         "float32; int8 weights; float16 weights; int8 weights and activations, their "
         "ranges measured on training inputs (or on --inputs).",
+    )
+    flags.DEFINE_integer(
+        "size",
+        0,
+        "Side of the input in pixels, for a style network; 0: 256.",
+        lower_bound=0,
     )
     command.run(main, inputs.spread_flag(sys.argv, "inputs"))

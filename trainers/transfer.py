@@ -96,7 +96,7 @@ def main() -> None:
         monitor=config.monitor if len(splits["val"]) else "train/loss",
         patience=config.patience,
     )
-    progress = loop.run()
+    loop.run()
     with atomic_path(workdir / "model.keras") as temporary:
         classifier.save(temporary)
 

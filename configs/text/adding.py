@@ -16,10 +16,10 @@ def get_config() -> ConfigDict:
     # Biases of the forget gates start at log U(1, T - 1), those of the input gates at
     # the negative (Tallec & Ollivier 2018): the cell begins with a memory as long as T.
     config.chrono = True
-    config.epochs = 16
+    config.epochs = 20
     config.batches_per_epoch = 100
     config.batch_size = 64  # sequences
-    config.learning_rate = 3e-3
+    config.learning_rate = 1e-2
     config.clip_norm = 1.0  # of the whole gradient
     config.val_sequences = 2000
     return config

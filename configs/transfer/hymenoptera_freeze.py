@@ -1,4 +1,4 @@
-"""Ants against bees, the head alone trained: the recipe of the transfer-learning tutorial.
+"""Ants against bees, the head alone trained: the transfer-learning tutorial's recipe.
 
     python -m trainers.transfer --config=configs/transfer/hymenoptera_freeze.py \
         --config.data.root=HYMENOPTERA_FOLDER --workdir=runs/freeze

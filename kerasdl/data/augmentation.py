@@ -1,7 +1,6 @@
 """Random views of training pictures, each a function of (seed, epoch, picture).
 
-NumPy and Pillow, one picture at a time: a crop and its resizing are one call of Pillow,
-which computes only the pixels that are kept and lets other threads run meanwhile.
+NumPy and Pillow, one picture at a time; Pillow lets other threads run while it resizes.
 """
 
 from __future__ import annotations
@@ -10,9 +9,8 @@ import dataclasses
 import math
 
 import numpy as np
-from PIL import Image
 
-from kerasdl.data.pictures import Preparation, prepare_picture
+from kerasdl.data.pictures import Preparation, prepare_picture, resize_picture
 
 # Of the aspect ratio (width / height) of a random crop, and how often one that fits is
 # looked for; both as torchvision's RandomResizedCrop.
@@ -48,13 +46,13 @@ class Augmentation:
     def __post_init__(self) -> None:
         if not 0 < self.min_area <= 1:
             raise ValueError(
-                "Received an invalid value for argument `min_area`, expected a share "
-                f"above 0 and at most 1, got {self.min_area}."
+                "Received an invalid value for argument `min_area`, expected a "
+                f"share above 0 and at most 1, got {self.min_area}."
             )
         if not 0 <= self.colour < 1:
             raise ValueError(
-                "Received an invalid value for argument `colour`, expected at least 0 and "
-                f"below 1, got {self.colour}."
+                "Received an invalid value for argument `colour`, expected at least "
+                f"0 and below 1, got {self.colour}."
             )
 
     @property
@@ -77,11 +75,10 @@ class Augmentation:
         """
         rng = np.random.default_rng([seed, epoch, key])
         if self.min_area < 1:
-            box = random_crop_box(rng, *image.shape[:2], self.min_area)
-            resized = Image.fromarray(image).resize(
-                (self.size, self.size), Image.Resampling.BILINEAR, box=box
+            left, top, right, bottom = random_crop_box(
+                rng, *image.shape[:2], self.min_area
             )
-            view = np.asarray(resized)
+            view = resize_picture(image[top:bottom, left:right], self.size, self.size)
         else:
             view = prepare_picture(image, self.size, self.preparation)
         if self.flip and rng.random() < 0.5:

@@ -166,7 +166,7 @@ def read_class_folders(root: str | Path, val_share: float = 0.2) -> PictureDatas
 def read_test_folder(
     root: str | Path, class_names: Sequence[str]
 ) -> list[LabelledPicture]:
-    """The pictures of a test set: `root/test/CLASS` where there is `test`, else `root/CLASS`.
+    """The pictures of a test set: `root/test/CLASS` where that is, else `root/CLASS`.
 
     Args:
         root: The folder.
@@ -262,7 +262,7 @@ def _class_names(folder: Path) -> tuple[str, ...]:
 
 
 def _files(folder: Path) -> list[Path]:
-    """All files below a folder but hidden ones, in an order that no file system decides."""
+    """All files below a folder but hidden ones, in the order of their names."""
     found = []
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))

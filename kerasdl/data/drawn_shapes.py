@@ -1,16 +1,23 @@
 """The built-in data set of pictures to classify: one drawn shape, to be named.
 
-Each picture shows one shape of some colour, size, place and turn on some background. The
-pairs of colour and shape that the drawn scenes hold out of training are held out here
-too, so that a classifier which goes by colour is found out.
+Each picture shows one shape of some colour, size, place and turn on some background. Of
+each shape one colour is held out of training, so that a classifier which goes by colour
+is found out.
 """
 
 from __future__ import annotations
 
 import random
 
-from kerasdl.data import scenes
 from kerasdl.data.class_folders import SPLITS, LabelledPicture, PictureDataset
+from kerasdl.data.scene_content import (
+    BACKGROUNDS,
+    COLOURS,
+    GRADIENTS,
+    SHAPES,
+    Scene,
+    SceneObject,
+)
 from kerasdl.data.scene_drawing import draw_png
 
 DEFAULT_SIDE = 96
@@ -33,7 +40,7 @@ def drawn_shapes(
         side: Height and width of the pictures, in pixels.
 
     Returns:
-        PNG pictures; the classes are those of `kerasdl.data.scenes.SHAPES`.
+        PNG pictures; the classes are `kerasdl.data.scene_content.SHAPES`.
 
     Raises:
         ValueError: A count is negative, or `side` is below 32.
@@ -46,23 +53,23 @@ def drawn_shapes(
                 f"non-negative integer, got {count}."
             )
         splits[split] = [_picture(seed, split, index, side) for index in range(count)]
-    return PictureDataset(class_names=scenes.SHAPES, **splits)
+    return PictureDataset(class_names=SHAPES, **splits)
 
 
 def _picture(seed: int, split: str, index: int, side: int) -> LabelledPicture:
     # Only `random`, whose values Python guarantees on every platform.
     rng = random.Random(f"shapes/{seed}/{split}/{index}")
-    label = index % len(scenes.SHAPES)
-    shape = scenes.SHAPES[label]
-    colour = _choose(rng, _colours(split, shape))
+    label = index % len(SHAPES)
+    shape = SHAPES[label]
+    colour = _choose(rng, shown_colours(split, shape))
     low, high = DIAMETERS
     diameter = low + (high - low) * rng.random()
     least = MARGIN + diameter / 2
     x, y = (least + (1 - 2 * least) * rng.random() for _ in range(2))
-    drawn = scenes.Scene(
+    drawn = Scene(
         arrangement="single",
         objects=(
-            scenes.SceneObject(
+            SceneObject(
                 shape=shape,
                 colour=colour,
                 size="large",
@@ -73,23 +80,18 @@ def _picture(seed: int, split: str, index: int, side: int) -> LabelledPicture:
             ),
         ),
         place="middle",
-        background=_choose(rng, scenes.BACKGROUNDS),
-        gradient=_choose(rng, scenes.GRADIENTS),
+        background=_choose(rng, BACKGROUNDS),
+        gradient=_choose(rng, GRADIENTS),
     )
     return LabelledPicture(
         name=f"{split}/{shape}/{index:05d}.png", label=label, data=draw_png(drawn, side)
     )
 
 
-def _colours(split: str, shape: str) -> tuple[str, ...]:
-    """The colours that a shape has in a split."""
-    hidden = {
-        colour
-        for other, pairs in scenes.HELD_OUT.items()
-        for colour, held in pairs
-        if held == shape and other != split
-    }
-    return tuple(colour for colour in scenes.COLOURS if colour not in hidden)
+def shown_colours(split: str, shape: str) -> tuple[str, ...]:
+    """The colours that a shape has in a split: in training all but one."""
+    held_out = COLOURS[SHAPES.index(shape)]
+    return tuple(c for c in COLOURS if split != "train" or c != held_out)
 
 
 def _choose(rng: random.Random, options: tuple[str, ...]) -> str:

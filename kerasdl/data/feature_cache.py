@@ -3,12 +3,17 @@
 import hashlib
 import os
 import tempfile
+import warnings
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 
 from kerasdl.errors import InputError
+
+# Packages whose next version may give another last bit for the same picture.
+_COMPUTED_BY = ("tensorflow", "keras", "pillow")
 
 
 def default_cache_folder() -> Path:
@@ -22,26 +27,32 @@ class FeatureCache:
 
     A picture is found by its content, so renamed and repeated pictures are computed
     once, and an edited one again. Features are computed one picture at a time: a
-    convolution over a batch sums in another order than over one picture, and then the
-    result would depend on which pictures had been cached before. Files appear whole or
-    not at all; a damaged one is computed again.
+    convolution over a batch rounds otherwise than over one picture, and then the result
+    would depend on which pictures had been cached before. Files appear whole or not at
+    all; one that was cut short since is computed again.
 
     Args:
         folder: The cache's root, made where it does not exist; None for
             `default_cache_folder()`.
-        key: Everything but the picture that the features depend on: backbone, input
-            size, output, preparation, and digest of the weights.
+        key: What the features depend on beside the picture: backbone, input size,
+            output, preparation, and digest of the weights. The versions of the packages
+            that compute them are added.
+
+    Attributes:
+        folder: Where the files of this key are, and `key.txt`, which says what it is.
 
     Raises:
         InputError: Where the folder cannot be made.
     """
 
     def __init__(self, folder: str | Path | None, key: str) -> None:
+        versions = [f"{package} {metadata.version(package)}" for package in _COMPUTED_BY]
+        full_key = "\n".join([key, *versions])
         root = default_cache_folder() if folder is None else Path(folder)
-        self.folder = root / hashlib.sha256(key.encode()).hexdigest()[:16]
+        self.folder = root / hashlib.sha256(full_key.encode()).hexdigest()[:16]
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / "key.txt").write_text(key + "\n", encoding="utf-8")
+            (self.folder / "key.txt").write_text(full_key + "\n", encoding="utf-8")
         except OSError as error:
             raise InputError(f"the feature cache cannot be written: {error}.") from error
 
@@ -61,18 +72,29 @@ class FeatureCache:
 
         Raises:
             InputError: As `extract` does for a broken picture; nothing is stored then.
+
+        Warns:
+            UserWarning: Where the features cannot be stored, as on a full disk.
         """
         path = self.folder / f"{hashlib.sha256(data).hexdigest()}.npy"
         features = _load(path)
         if features is None:
             features = np.asarray(extract(data, name))
-            _save(path, features)
+            try:
+                _save(path, features)
+            except OSError as error:
+                warnings.warn(
+                    f"features cannot be cached and will be computed again: {error}.",
+                    stacklevel=2,
+                )
         return features
 
 
 def _load(path: Path) -> np.ndarray | None:
+    """The array, or None where there is none or the file is damaged."""
     try:
-        return np.load(path, allow_pickle=False)
+        with open(path, "rb") as file:
+            return np.lib.format.read_array(file, allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
 
@@ -82,7 +104,7 @@ def _save(path: Path, features: np.ndarray) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
-            np.save(file, features)
+            np.save(file, features, allow_pickle=False)
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

@@ -103,15 +103,11 @@ def read_glove_wheel(words: set[str]) -> WordVectors:
                 f"{WHEEL} {version}: expected as many words as vectors, got "
                 f"{len(column)} and shape {rows.shape}"
             )
-        found = {
-            word: row for row, word in enumerate(column.to_pylist()) if word in words
-        }
-        picked = np.asarray(rows[sorted(found.values())], np.float32)
-    by_row = {
-        row: vector for row, vector in zip(sorted(found.values()), picked, strict=True)
-    }
+        listed = enumerate(column.to_pylist())
+        found = {word: row for row, word in listed if word in words}
+        picked = np.asarray(rows[list(found.values())], np.float32)
     return WordVectors(
-        {word: by_row[row] for word, row in found.items()},
+        dict(zip(found, picked, strict=True)),
         width=rows.shape[1],
         source=f"{WHEEL} {version}",
     )
@@ -121,8 +117,8 @@ def read_glove_text(path: Path, words: set[str]) -> WordVectors:
     """The vectors of `words` in a text file: a word and D numbers a line.
 
     The file is streamed. D is the first line's; a first line of two whole numbers, which
-    word2vec writes, is passed over. Words of the 840B file hold spaces, so the numbers are
-    the line's last D fields.
+    word2vec writes, is passed over. Words of the 840B file hold spaces, so the numbers
+    are the line's last D fields.
 
     Raises:
         InputError: The file cannot be read, is empty, or a line is malformed.

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
 
@@ -38,14 +38,16 @@ class Hymenoptera(tfds.core.GeneratorBasedBuilder):
     """
 
     VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "The tutorial's zip, less its placeholder GIF."}
+    RELEASE_NOTES: ClassVar = {"1.0.0": "The tutorial's zip, less its placeholder GIF."}
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         f"Where there is no network: unpack {URL} as `{FOLDER}` into the folder for "
         "manual downloads, so that `hymenoptera_data/train/ants` is there."
     )
 
     # TFDS reads a checksums.tsv beside the builder; one zip needs no file of its own.
-    url_infos = {URL: tfds.download.checksums.UrlInfo(BYTES, SHA256, f"{FOLDER}.zip")}
+    url_infos: ClassVar = {
+        URL: tfds.download.checksums.UrlInfo(BYTES, SHA256, f"{FOLDER}.zip")
+    }
 
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(

@@ -56,6 +56,8 @@ def decode_and_prepare(
     return prepare(decode(image_bytes), size, how)
 
 
+# All control flow here is TensorFlow's already; rewriting the Python doubles the tracing.
+@tf.autograph.experimental.do_not_convert
 def decode(image_bytes: tf.Tensor) -> tf.Tensor:
     """Decodes a scalar string to an upright picture: uint8 (H, W, 3)."""
     # Padded, because substr refuses a place beyond the string's end.
@@ -90,6 +92,7 @@ def decode(image_bytes: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(upright, (None, None, 3))
 
 
+@tf.autograph.experimental.do_not_convert
 def prepare(image: tf.Tensor, size: int, how: Preparation = "squash") -> tf.Tensor:
     """`prepare_picture` to the bit: uint8 (H, W, 3) to float32 (size, size, 3)."""
     height = tf.cast(tf.shape(image)[0], tf.int64)
@@ -230,13 +233,12 @@ def _decode_bmp(data: tf.Tensor, octets: "_Octets") -> tuple[tf.Tensor, tf.Tenso
     compression = octets.little(30, 4)
     has_masks = tf.equal(compression, 3)
     # TensorFlow looks at neither of these, and would give wrong colours.
-    plain = tf.equal(compression, 0) | (
-        has_masks & tf.equal(octets.little(54, 4), 0xFF0000)
-    )
+    has_red_third = tf.equal(octets.little(54, 4), 0xFF0000)
+    is_read = tf.equal(compression, 0) | (has_masks & has_red_third)
     with tf.control_dependencies(
         [
             tf.debugging.Assert(
-                plain & (header_size >= 40),
+                is_read & (header_size >= 40),
                 ["expected a BMP picture without compression, got method", compression],
             )
         ]

@@ -3,10 +3,10 @@
 Scenes are drawn from a seed, the same ones on every platform: only
 `random.Random.random` is used, whose values Python guarantees.
 
-Some combinations of size, colour and shape are held out of training (`HELD_OUT`): there
-is no small red circle in it, though there are small circles, red circles and small red
-squares. Half of the validation pictures show one of validation's combinations, and half
-of the test pictures one of the test's, so that a model is scored on things it never saw.
+Some pairs of colour and shape are held out of training (`HELD_OUT`): there is no blue
+star in it, though there are blue hearts and red stars. Half of the validation pictures
+show one of validation's pairs, and half of the test pictures one of the test's, so that
+a model is scored on things that it never saw.
 """
 
 from __future__ import annotations
@@ -37,28 +37,12 @@ PLACES = {
 
 # How often a scene has one, two and three shapes.
 SHARE_OF_COUNTS = {1: 0.2, 2: 0.65, 3: 0.15}
-
-
-def _held_out(shift: int) -> frozenset[tuple[str, str, str]]:
-    """Two combinations a colour, over all shapes and sizes: (size, colour, shape)."""
-    return frozenset(
-        (
-            SIZES[(index + half + shift) % len(SIZES)],
-            colour,
-            SHAPES[(index + 3 * half + shift) % len(SHAPES)],
-        )
-        for index, colour in enumerate(COLOURS)
-        for half in range(2)
-    )
-
-
-# The combinations of size, colour and shape that are in this split alone.
-HELD_OUT = {"train": frozenset(), "val": _held_out(1), "test": _held_out(0)}
-_COMMON = [
-    combination
-    for combination in itertools.product(SIZES, COLOURS, SHAPES)
-    if not any(combination in held_out for held_out in HELD_OUT.values())
-]
+# The pairs of colour and shape that are in this split alone.
+HELD_OUT = {
+    "train": frozenset[tuple[str, str]](),
+    "val": frozenset({("green", "heart"), ("red", "square"), ("black", "triangle")}),
+    "test": frozenset({("blue", "star"), ("yellow", "circle"), ("purple", "cross")}),
+}
 # How many of the validation and test pictures show one of theirs.
 HELD_OUT_SHARE = 0.5
 
@@ -70,6 +54,12 @@ SWAY = 0.05
 
 BACKGROUNDS = ("cream", "sky", "mint", "sand", "lilac", "mist", "rose", "stone")
 GRADIENTS = ("down", "across", "diagonal")
+
+_COMMON_PAIRS = [
+    pair
+    for pair in itertools.product(COLOURS, SHAPES)
+    if not any(pair in held_out for held_out in HELD_OUT.values())
+]
 
 _T = TypeVar("_T")
 
@@ -97,9 +87,9 @@ class SceneObject:
     angle: float
 
     @property
-    def combination(self) -> tuple[str, str, str]:
-        """Its size, colour and shape, by which it may be held out of training."""
-        return self.size, self.colour, self.shape
+    def pair(self) -> tuple[str, str]:
+        """Its colour and shape, by which it may be held out of training."""
+        return self.colour, self.shape
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,8 +130,8 @@ def scene(seed: int, split: str, index: int) -> Scene:
         )
     rng = random.Random(f"{seed}/{split}/{index}")
     count = _draw_count(rng)
-    combinations = _draw_combinations(rng, split, count)
-    diameters = [_uniform(rng, *DIAMETERS[size]) for size, _, _ in combinations]
+    pairs = _draw_pairs(rng, split, count)
+    sizes, diameters = _draw_sizes(rng, count)
     arrangement = "single" if count == 1 else _choose(rng, ARRANGEMENTS[1:])
     place = _choose(rng, tuple(PLACES)) if count == 1 else ""
     centres = (
@@ -157,8 +147,8 @@ def scene(seed: int, split: str, index: int) -> Scene:
             diameter=diameter,
             angle=_uniform(rng, -10.0, 10.0),
         )
-        for (size, colour, shape), diameter, (x, y) in zip(
-            combinations, diameters, centres, strict=True
+        for (colour, shape), size, diameter, (x, y) in zip(
+            pairs, sizes, diameters, centres, strict=True
         )
     )
     return Scene(
@@ -187,22 +177,27 @@ def _draw_count(rng: random.Random) -> int:
     return max(SHARE_OF_COUNTS)
 
 
-def _draw_combinations(
-    rng: random.Random, split: str, count: int
-) -> list[tuple[str, str, str]]:
-    """Size, colour and shape of each object, drawn again until they fit side by side."""
+def _draw_pairs(rng: random.Random, split: str, count: int) -> list[tuple[str, str]]:
+    """The colours and shapes of a scene, in the order of its objects."""
+    pairs: list[tuple[str, str]] = []
+    if HELD_OUT[split] and rng.random() < HELD_OUT_SHARE:
+        pairs.append(_choose(rng, sorted(HELD_OUT[split])))
+    while len(pairs) < count:
+        pair = _choose(rng, _COMMON_PAIRS)
+        if pair not in pairs:
+            pairs.append(pair)
+    # The pair held out was drawn first and may stand anywhere.
+    return sorted(pairs, key=lambda _: rng.random())
+
+
+def _draw_sizes(rng: random.Random, count: int) -> tuple[list[str], list[float]]:
+    """Sizes and diameters, drawn again until they fit side by side."""
     room = 1 - 2 * MARGIN - (count - 1) * GAP
     while True:
-        drawn = []
-        if HELD_OUT[split] and rng.random() < HELD_OUT_SHARE:
-            drawn.append(_choose(rng, sorted(HELD_OUT[split])))
-        while len(drawn) < count:
-            combination = _choose(rng, _COMMON)
-            if combination[1:] not in [other[1:] for other in drawn]:
-                drawn.append(combination)
-        if sum(DIAMETERS[size][1] for size, _, _ in drawn) <= room:
-            # The one held out was drawn first and may stand anywhere.
-            return sorted(drawn, key=lambda _: rng.random())
+        sizes = [_choose(rng, SIZES) for _ in range(count)]
+        diameters = [_uniform(rng, *DIAMETERS[size]) for size in sizes]
+        if sum(diameters) <= room:
+            return sizes, diameters
 
 
 def _draw_place(rng: random.Random, place: str) -> tuple[float, float]:

@@ -68,7 +68,7 @@ class DrawnScenes(tfds.core.GeneratorBasedBuilder):
             description=(
                 "Pictures of one to three coloured shapes in a place, a row or a column, "
                 f"drawn from a seed, each with {CAPTIONS_PER_PICTURE} captions. Some "
-                "combinations of size, colour and shape are held out of training."
+                "pairs of colour and shape are held out of training."
             ),
             features=tfds.features.FeaturesDict(
                 {

@@ -16,7 +16,7 @@ SPECIAL_TOKENS = ("<NULL>", "<START>", "<END>", "<UNK>")
 
 
 def caption_tokens(text: str) -> list[str]:
-    """Split a caption into lower-case words.
+    """Splits a caption into lower-case words.
 
     The text is lower-cased and split at white space; what holds no letter and no digit
     (a comma or a full stop that stands by itself) is dropped. Vocabulary, training and
@@ -39,10 +39,10 @@ class Vocabulary:
     Ids 0 to 3 are `<NULL>`, `<START>`, `<END>` and `<UNK>`; the words follow.
 
     Args:
-        words: the words, in the order of their ids, without the special tokens.
+        words: The words, in the order of their ids, without the special tokens.
 
     Raises:
-        ValueError: a word is empty, holds white space, is a special token, or stands
+        ValueError: A word is empty, holds white space, is a special token, or stands
             there twice.
 
     Example:
@@ -76,16 +76,16 @@ class Vocabulary:
         min_count: int = 1,
         max_size: int = 0,
     ) -> Vocabulary:
-        """Collect the words of the training captions.
+        """Collects the words of the training captions.
 
         The most frequent word comes first, words of equal frequency in the order of
         their code points, so the same captions give the same ids in whatever order they
         are read.
 
         Args:
-            token_lists: the tokens of each caption, from `caption_tokens`.
-            min_count: a word that occurs less often than this is `<UNK>`.
-            max_size: the largest vocabulary, the four special tokens included; the
+            token_lists: The tokens of each caption, from `caption_tokens`.
+            min_count: A word that occurs less often than this is `<UNK>`.
+            max_size: The largest vocabulary, the four special tokens included; the
                 rarest words are dropped. 0 for no limit.
 
         Raises:
@@ -141,10 +141,10 @@ class Vocabulary:
         """The words of a caption, up to `END`, special tokens left out.
 
         Args:
-            ids: token ids, (T,), of any integer type.
+            ids: Token ids, (T,), of any integer type.
 
         Raises:
-            ValueError: an id is outside the vocabulary.
+            ValueError: An id is outside the vocabulary.
         """
         words = []
         for index in ids:
@@ -171,10 +171,10 @@ class Vocabulary:
 
         Args:
             captions: N captions, as written.
-            max_words: the longest caption kept whole, in words.
+            max_words: The longest caption kept whole, in words.
 
         Returns:
-            inputs and targets, both (N, T) int32, T being 1 + the number of words of the
+            Inputs and targets, both (N, T) int32, T being 1 + the number of words of the
             longest caption kept.
 
         Raises:
@@ -220,10 +220,10 @@ class Vocabulary:
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Vocabulary:
-        """Read what `save` wrote.
+        """Reads what `save` wrote.
 
         Raises:
-            InputError: the file cannot be read, does not begin with the special tokens,
+            InputError: The file cannot be read, does not begin with the special tokens,
                 or a line is empty, holds white space or repeats a word.
         """
         try:

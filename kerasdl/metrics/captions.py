@@ -34,14 +34,14 @@ def bleu1_single(hypotheses: Sequence[str], references: Sequence[Sequence[str]])
     scores 0.
 
     Args:
-        hypotheses: one caption for each of N pictures.
-        references: the captions of each picture; the first is the one compared with.
+        hypotheses: One caption for each of N pictures.
+        references: The captions of each picture; the first is the one compared with.
 
     Returns:
         The mean over the pictures, in [0, 1].
 
     Raises:
-        ValueError: there is no picture, the lengths differ, or a picture has no reference
+        ValueError: There is no picture, the lengths differ, or a picture has no reference
             with a word in it.
     """
     pairs = _tokenise(hypotheses, references, first_only=True)
@@ -63,15 +63,15 @@ def coco_scores(
     every n-gram is in every document, so its CIDEr is 0.
 
     Args:
-        hypotheses: one caption for each of N pictures.
-        references: the captions of each picture, any number of them from 1. References
+        hypotheses: One caption for each of N pictures.
+        references: The captions of each picture, any number of them from 1. References
             without a word are left out.
 
     Returns:
         `bleu1`, `bleu2`, `bleu3`, `bleu4` and `rouge_l` in [0, 1], `cider` in [0, 10].
 
     Raises:
-        ValueError: there is no picture, the lengths differ, or a picture has no reference
+        ValueError: There is no picture, the lengths differ, or a picture has no reference
             with a word in it.
     """
     pairs = _tokenise(hypotheses, references, first_only=False)

@@ -203,8 +203,7 @@ def report_transfer(
         ),
         Section(
             "Calibration",
-            "How often predictions of a like confidence are right, and the error expected "
-            "of a confidence.",
+            "How often predictions of a like confidence are right.",
             pictures=[root / "calibration.png"],
         ),
         Section("Learning curves", pictures=[root / "loss.png"]),
@@ -365,6 +364,8 @@ def _notes(run: TransferRun) -> list[str]:
     config, broken = run.workdir.config, run.broken
     spec = find_backbone(config["model"]["backbone"])
     given = "the network's own" if spec.preprocessing is None else str(spec.preprocessing)
+    backbone = run.classifier.get_layer(BACKBONE)
+    layers = [layer for layer in backbone.layers if layer.weights]
     notes = [
         *run.dataset.notes,
         f"{len(broken.messages)} of {broken.total} pictures could not be read and were "
@@ -372,24 +373,18 @@ def _notes(run: TransferRun) -> list[str]:
         f"Preprocessing, inside the model: {given}; pictures of "
         f"{image_size(run.classifier)} pixels, evaluated by "
         f"`{config['data']['preparation']}`.",
-        f"{sum(bool(la.weights) and la.trainable for la in _backbone_layers(run))} of "
-        f"{sum(bool(la.weights) for la in _backbone_layers(run))} layers of the backbone "
-        "were trained.",
+        f"{sum(layer.trainable for layer in layers)} of {len(layers)} layers of the "
+        "backbone were trained.",
         "val/accuracy is the best epoch's, chosen on the very split that it is reported "
-        "on: read val/accuracy_last, and a test split where there is one, for an estimate "
-        "without that choice.",
-        "The same seed, machine and versions give the same weights, bit for bit; on other "
-        "processors or numbers of threads sums are rounded in another order.",
+        "on: val/accuracy_last, and a test split if there is one, are free of that.",
+        "The same seed, machine and versions give the same weights, bit for bit; other "
+        "processors or numbers of threads round sums in another order.",
     ]
     for name in ("val", "test"):
         copies = run.splits[name].pictures.copies_in(run.splits["train"].pictures)
         if copies:
             notes.append(
-                f"{copies} of {len(run.splits[name])} {name} pictures are, byte for byte, "
-                "training pictures too."
+                f"{copies} of {len(run.splits[name])} {name} pictures are, byte for "
+                "byte, training pictures too."
             )
     return notes
-
-
-def _backbone_layers(run: TransferRun) -> list[keras.layers.Layer]:
-    return run.classifier.get_layer(BACKBONE).layers

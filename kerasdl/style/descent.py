@@ -191,6 +191,12 @@ class AdamDescent:
         return self._image.numpy()
 
     @property
+    def _seconds(self) -> float:
+        if self._iteration == self._before.iteration:
+            return self._before.seconds
+        return self._before.seconds + time.monotonic() - self._started
+
+    @property
     def state(self) -> StyleState:
         """Where to go on from."""
         return StyleState(
@@ -198,7 +204,7 @@ class AdamDescent:
             iteration=self._iteration,
             image=self._image.numpy(),
             moments=np.stack([moment.numpy() for moment in self._moments]),
-            seconds=self._before.seconds + time.monotonic() - self._started,
+            seconds=self._seconds,
         )
 
 
@@ -281,6 +287,12 @@ class LbfgsDescent:
         return not stopped
 
     @property
+    def _seconds(self) -> float:
+        if self._iteration == self._before.iteration:
+            return self._before.seconds
+        return self._before.seconds + time.monotonic() - self._started
+
+    @property
     def state(self) -> StyleState:
         """Where to go on from: the last point at which L-BFGS was started."""
         iteration, image = self._boundary
@@ -289,7 +301,7 @@ class LbfgsDescent:
             iteration=iteration,
             image=image,
             moments=np.zeros((2, *image.shape), np.float32),
-            seconds=self._before.seconds + time.monotonic() - self._started,
+            seconds=self._seconds,
         )
 
 

@@ -16,6 +16,11 @@ FORMATS = {
     "webp": (".webp", "WEBP", {"quality": 92}),
 }
 
+# Where an ICC header holds the time at which it was made, and the time that ours say:
+# the year, month and day of the sRGB standard's publication, 16 bits each.
+_ICC_DATE = slice(24, 36)
+_DATE = bytes((7, 207, 0, 10, 0, 18, 0, 0, 0, 0, 0, 0))
+
 # Luminance and the two chrominances of NTSC, as Gatys et al., 2016, Preserving Color in
 # Neural Artistic Style Transfer, section 3.2.
 RGB_TO_YIQ = np.array(
@@ -28,8 +33,9 @@ RGB_TO_YIQ = np.array(
 
 
 def srgb_profile() -> bytes:
-    """The ICC profile that results carry."""
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    """The ICC profile that results carry, the same bytes each time."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return profile[: _ICC_DATE.start] + _DATE + profile[_ICC_DATE.stop :]
 
 
 def read_srgb(path: str | Path) -> np.ndarray:

@@ -173,7 +173,7 @@ class NetworkRun:
         self._workdir = workdir
         self._config = config
         self._network_options = NetworkOptions(**config.network.to_dict())
-        self._train, self.held_out, self.tests = _splits(config, self._network_options)
+        self._train, self.held_out, self.tests = picture_splits(config)
         options = style_options(config)
         size = options.image_size
         self.styles = [
@@ -277,13 +277,17 @@ def repaint(network: keras.Model, image: np.ndarray) -> np.ndarray:
     return apply_to_any_size(network, batch).numpy()[0].astype(np.uint8)
 
 
-def _splits(
-    config: ConfigDict, options: NetworkOptions
+def picture_splits(
+    config: ConfigDict,
 ) -> tuple[PictureSet, PictureSet, PictureSet | None]:
-    """Pictures to train on, held out, and of `data.test`."""
+    """Pictures to train on, held out, and of `data.test`.
+
+    Raises:
+        InputError: Where there are fewer than two, or a folder holds none.
+    """
     size = config.image_size
     drawn = not config.data.root
-    paths: list[Path | int] = list(range(1, options.drawn + 1))
+    paths: list[Path | int] = list(range(1, config.network.drawn + 1))
     if not drawn:
         paths = list(list_pictures(config.data.root, "data.root"))
         random.Random(config.seed).shuffle(paths)

@@ -197,8 +197,9 @@ def build_classifier(
     model.word_vectors.set_vectors(table)
     return model, (
         f"Word vectors start from {vectors.source} ({vectors.width} wide), which has "
-        f"{int(found.sum())} of the vocabulary's {len(found)} words ({found.mean():.1%}); "
-        "the others are drawn with the same mean and deviation. In training they are "
+        f"{int(found.sum())} of the vocabulary's {len(found)} words "
+        f"({found.mean():.1%}); the others are drawn with the same mean and deviation. "
+        "In training they are "
         f"{'kept' if fields.frozen else 'trained'}."
     )
 

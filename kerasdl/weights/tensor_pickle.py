@@ -100,7 +100,14 @@ class TensorPickle:
             return self._stack.pop()
         except Damaged:
             raise
-        except (ValueError, IndexError, KeyError, TypeError, struct.error) as error:
+        except (
+            AttributeError,
+            IndexError,
+            KeyError,
+            TypeError,
+            ValueError,
+            struct.error,
+        ) as error:
             raise Damaged(f"truncated or damaged pickle: {error}") from error
 
     def _step(self, opcode: str, argument: Any) -> None:

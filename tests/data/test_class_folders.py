@@ -102,7 +102,7 @@ def test_classes_are_checked(tmp_path):
         read_class_folders(tmp_path / "b")
     write(tmp_path / "c", "train/ants/1.png", "val/ants/2.png")
     (tmp_path / "c" / "train" / "bees").mkdir()
-    with pytest.raises(InputError, match="training pictures of every class.*bees"):
+    with pytest.raises(InputError, match=r"training pictures of every class.*bees"):
         read_class_folders(tmp_path / "c")
     write(tmp_path / "d", "val/ants/1.png", "val/bees/2.png")
     with pytest.raises(InputError, match="d/val, no train"):
@@ -124,5 +124,5 @@ def test_a_test_folder_has_the_classes_of_training(tmp_path):
 
 def test_a_file_that_is_gone_is_named(tmp_path):
     gone = LabelledPicture("gone.png", 0, path=str(tmp_path / "gone.png"))
-    with pytest.raises(InputError, match="gone.png: the picture cannot be read"):
+    with pytest.raises(InputError, match=r"gone.png: the picture cannot be read"):
         gone.bytes()

@@ -76,7 +76,7 @@ def test_files_without_vectors(tmp_path, text, message):
 
 
 def test_missing_file(tmp_path):
-    with pytest.raises(InputError, match="absent.txt: cannot be read"):
+    with pytest.raises(InputError, match=r"absent\.txt: cannot be read"):
         read_glove({"a"}, str(tmp_path / "absent.txt"))
 
 

@@ -92,7 +92,7 @@ def test_broken_pictures_are_left_out_up_to_a_share():
     assert warnings == ["skipped: 7: broken"]
     assert (broken.messages, broken.total) == (["7: broken"], 20)
     with pytest.raises(
-        InputError, match="2 of 20 val pictures cannot be read.*3: broken"
+        InputError, match=r"2 of 20 val pictures cannot be read.*3: broken"
     ):
         BrokenPictures().readable(
             pictures,

@@ -111,7 +111,7 @@ def test_relations_of_two_are_those_of_the_picture(drawn):
         by_axis = sorted(
             scene.objects, key=lambda o: o.x if scene.arrangement == "row" else o.y
         )
-        before, after = ((o.colour, o.shape) for o in by_axis)
+        before, after = (o.pair for o in by_axis)
         nouns = {"before": before, "after": after}
         captions = captions_of(scene)
         for pattern, order in RELATIONS[scene.arrangement]:
@@ -147,7 +147,7 @@ def test_a_few_dozen_words(drawn):
 
 def test_a_wording_learnt_by_heart_scores_one(drawn):
     """Nothing but the picture settles a caption, so BLEU of 1 can be reached."""
-    references = [captions_of(scene) for scene in drawn]
+    references = [captions_of(scene) for scene in drawn[::10]]
     for number in range(CAPTIONS_PER_PICTURE):
         scores = coco_scores([captions[number] for captions in references], references)
         assert scores["bleu4"] == pytest.approx(1.0, abs=1e-6)

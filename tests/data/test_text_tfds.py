@@ -93,7 +93,7 @@ def test_an_unreachable_host_is_told_at_once(monkeypatch):
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/data.zip"
         started = time.monotonic()
         with pytest.raises(
-            InputError, match=r"tfds:x, and 127\.0\.0\.1:\d+ cannot be re"
+            InputError, match=r"x, and 127\.0\.0\.1:\d+ cannot be"
         ):
             check_reachable("tfds:x", [url])
         assert time.monotonic() - started < 30

@@ -108,7 +108,7 @@ def test_vocabulary_file_refused(data, message):
 
 
 def test_missing_vocabulary_file(tmp_path):
-    with pytest.raises(InputError, match="v.txt: cannot be read: No such file"):
+    with pytest.raises(InputError, match=r"v\.txt: cannot be read: No such file"):
         TextVocabulary.load(tmp_path / "v.txt")
 
 

@@ -1,0 +1,323 @@
+"""Style transfer beside PyTorch: the same objective, weights and optimiser.
+
+    python benchmarks/style_transfer.py --weights=SQUEEZENET_H5 --pictures=FOLDER
+
+Prints seconds an Adam iteration and peak memory at several sizes, kerasdl and PyTorch by
+turns in processes of their own (PyTorch in both memory layouts); the losses that both
+start from and come to, which must agree; and the seconds until the loss that the recipe
+reaches after its 200 iterations, by the recipe and by other optimisers. FOLDER holds the
+pictures that the recipes name. Run it on a machine that does nothing else: `pip install
+torch` beforehand.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+RECIPE = "the_scream"
+PEERS = ("kerasdl", "torch", "torch_channels_last")
+# Iterations timed at a size, after as many that warm up.
+TIMED = {192: 30, 512: 8, 1024: 4}
+ROUNDS = 3
+# The mean loss of these first iterations is compared; Adam at rate 3.0 is chaotic later.
+COMPARED = 3
+DIFFERENCE_ALLOWED = 0.02
+
+
+def main() -> None:
+    """Runs the benchmark, or one measurement of it in a process of its own."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--weights", required=True)
+    parser.add_argument("--pictures", required=True)
+    parser.add_argument("--sizes", default="192,512,1024")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--peer", choices=PEERS, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.peer:
+        measure = kerasdl_iterations if given.peer == "kerasdl" else torch_iterations
+        print(json.dumps(measure(given, int(given.sizes))))
+        return
+    for size in map(int, given.sizes.split(",")):
+        compare(given, size)
+    time_to_loss(given)
+
+
+def compare(given: argparse.Namespace, size: int) -> None:
+    """Prints a row a peer: the median over rounds that take turns."""
+    runs = {peer: [] for peer in PEERS}
+    for _ in range(given.rounds):
+        for peer in PEERS:
+            runs[peer].append(_in_process(given, peer, size))
+    best = min(
+        statistics.median(run["seconds"] for run in runs[peer]) for peer in PEERS[1:]
+    )
+    print(f"\n{size} pixels (shorter side)")
+    for peer, rows in runs.items():
+        seconds = statistics.median(row["seconds"] for row in rows)
+        peak = statistics.median(row["peak"] for row in rows)
+        grown = statistics.median(row["grown"] for row in rows)
+        spread = " ".join(f"{1e3 * row['seconds']:.1f}" for row in rows)
+        print(
+            f"{peer:20} {1e3 * seconds:8.1f} ms an iteration ({spread}), "
+            f"{seconds / best:.2f} x PyTorch's faster; peak memory {peak:.0f} MiB, "
+            f"{grown:.0f} above the imports"
+        )
+    losses = [statistics.fmean(runs[peer][0]["losses"]) for peer in PEERS]
+    difference = max(losses) / min(losses) - 1
+    print(f"mean loss of {COMPARED} iterations differs by {difference:.2%}")
+    if difference > DIFFERENCE_ALLOWED:
+        sys.exit(f"error: the peers compute different losses: {losses}")
+
+
+def _in_process(given: argparse.Namespace, peer: str, size: int) -> dict:
+    command = [sys.executable, __file__, f"--peer={peer}", f"--sizes={size}"]
+    command += [f"--weights={given.weights}", f"--pictures={given.pictures}"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"error: {peer} at {size} pixels:\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def recipe_options(given: argparse.Namespace, **more):
+    """The recipe's config as `StyleOptions`, its content and its style picture."""
+    import importlib
+
+    from kerasdl.training.style import style_options
+
+    config = importlib.import_module(f"configs.style.{RECIPE}").get_config()
+    config.weights = given.weights
+    config.update(more)
+    pictures = Path(given.pictures)
+    return style_options(config), pictures / config.content, pictures / config.styles
+
+
+def timed(step, count: int) -> tuple[float, list[float]]:
+    """Median seconds of `count` steps after as many, and the first losses."""
+    losses = [step() for _ in range(count)][:COMPARED]
+    seconds = []
+    for _ in range(count):
+        started = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds), losses
+
+
+def peak_memory() -> float:
+    """MiB that this process has held at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def kerasdl_iterations(given: argparse.Namespace, size: int) -> dict:
+    """Seconds, losses and memory of the step that `stylize` takes."""
+    import numpy as np
+    import tensorflow as tf  # before memory is read
+
+    from kerasdl.style.descent import AdamDescent, StyleState
+    from kerasdl.style.features import to_normalised
+    from kerasdl.style.objective import StyleNetwork, StyleObjective
+    from kerasdl.style.pictures import fit_shorter_side, read_srgb
+
+    imported = peak_memory()
+    options, content, style = recipe_options(given, image_size=size, style_size=size)
+    content, style = (
+        to_normalised(tf.constant(fit_shorter_side(read_srgb(p), size)[None], tf.float32))
+        for p in (content, style)
+    )
+    objective = StyleObjective(StyleNetwork(options), options, content, [style], content)
+    moments = np.zeros((2, *content.shape), np.float32)
+    count = 2 * TIMED[size]
+    descent = AdamDescent(
+        objective, options, StyleState(0, 0, content.numpy(), moments, 0.0), count
+    )
+    seconds, losses, last = [], [], time.perf_counter()
+
+    def observe(number, values):
+        nonlocal last
+        total = float(values[0])
+        now = time.perf_counter()
+        (losses if number < COMPARED else []).append(total)
+        (seconds if number >= TIMED[size] else []).append(now - last)
+        last = now
+        return False
+
+    descent.run(observe)
+    peak = peak_memory()
+    return {
+        "seconds": statistics.median(seconds),
+        "losses": losses,
+        "peak": peak,
+        "grown": peak - imported,
+    }
+
+
+def torch_iterations(given: argparse.Namespace, size: int) -> dict:
+    """The same of a PyTorch implementation of the same recipe."""
+    import torch
+
+    imported = peak_memory()
+    options, content, style = recipe_options(given, image_size=size, style_size=size)
+    objective = TorchObjective(options, given.peer == "torch_channels_last")
+    content, style = (objective.picture(path, size) for path in (content, style))
+    objective.aim(content, style)
+    image = content.clone().requires_grad_(True)
+    adam = torch.optim.Adam([image], lr=options.learning_rate)
+
+    def step() -> float:
+        with torch.no_grad():
+            image.clamp_(-options.clamp, options.clamp)
+        adam.zero_grad()
+        loss = objective.loss(image)
+        loss.backward()
+        adam.step()
+        return float(loss)
+
+    seconds, losses = timed(step, TIMED[size])
+    peak = peak_memory()
+    return {"seconds": seconds, "losses": losses, "peak": peak, "grown": peak - imported}
+
+
+class TorchObjective:
+    """The recipe's losses in PyTorch, on the weights in Keras's file."""
+
+    def __init__(self, options, channels_last: bool) -> None:
+        import torch
+
+        from kerasdl.models.squeezenet import read_weights
+        from kerasdl.style.features import IMAGENET_MEAN, IMAGENET_STD
+        from kerasdl.style.options import named_numbers, numbers
+
+        self.torch, self.options = torch, options
+        self.format = torch.channels_last if channels_last else torch.contiguous_format
+        self.layers = {
+            name: (
+                torch.tensor(kernel.transpose(3, 2, 0, 1).copy()).to(
+                    memory_format=self.format
+                ),
+                torch.tensor(bias),
+            )
+            for name, (kernel, bias) in read_weights(options.weights).items()
+        }
+        self.mean = torch.tensor(IMAGENET_MEAN).reshape(1, 3, 1, 1)
+        self.std = torch.tensor(IMAGENET_STD).reshape(1, 3, 1, 1)
+        self.caffe_mean = torch.tensor((123.68, 116.779, 103.939)).reshape(1, 3, 1, 1)
+        self.divisors = named_numbers("feature_divisors", options.feature_divisors)
+        self.style_layers = options.style_layers.split(",")
+        self.weights = numbers("layer_weights", options.layer_weights)
+
+    def picture(self, path: Path, size: int):
+        """(1, 3, H, W), normalised units."""
+        from kerasdl.style.pictures import fit_shorter_side, read_srgb
+
+        pixels = self.torch.tensor(fit_shorter_side(read_srgb(path), size).copy())
+        image = pixels.permute(2, 0, 1)[None].float() / 255
+        return ((image - self.mean) / self.std).contiguous(memory_format=self.format)
+
+    def _convolve(self, x, name: str, stride: int = 1, padding: int = 0):
+        kernel, bias = self.layers[name]
+        functional = self.torch.nn.functional
+        y = functional.conv2d(x, kernel, bias, stride=stride, padding=padding)
+        return functional.relu(y, inplace=True)
+
+    def _fire(self, x, name: str):
+        squeezed = self._convolve(x, f"{name}_squeeze1x1")
+        return self.torch.cat(
+            [
+                self._convolve(squeezed, f"{name}_expand1x1"),
+                self._convolve(squeezed, f"{name}_expand3x3", padding=1),
+            ],
+            1,
+        )
+
+    def features(self, image) -> dict:
+        """Layer -> (1, C, H, W), up to fire5, divided as the recipe says."""
+        pool = self.torch.nn.functional.max_pool2d
+        x = ((image * self.std + self.mean) * 255 - self.caffe_mean).flip(1)
+        found = {"conv1_relu": self._convolve(x, "conv1", 2)}
+        found["fire2"] = self._fire(pool(found["conv1_relu"], 3, 2), "fire2")
+        found["fire3"] = self._fire(found["fire2"], "fire3")
+        found["fire4"] = self._fire(pool(found["fire3"], 3, 2), "fire4")
+        found["fire5"] = self._fire(found["fire4"], "fire5")
+        return {name: x / self.divisors.get(name, 1.0) for name, x in found.items()}
+
+    @staticmethod
+    def gram(features):
+        """(C, C), divided by C·H·W, of (1, C, H, W)."""
+        _, channels, height, width = features.shape
+        flat = features.reshape(channels, height * width)
+        return flat @ flat.T / flat.numel()
+
+    def aim(self, content, style) -> None:
+        """Computes the targets, once."""
+        with self.torch.no_grad():
+            self.content = self.features(content)["fire2"]
+            found = self.features(style)
+            self.grams = [self.gram(found[name]) for name in self.style_layers]
+
+    def loss(self, image):
+        """The weighted total."""
+        found = self.features(image)
+        loss = self.options.content_weight * ((found["fire2"] - self.content) ** 2).sum()
+        for name, target, weight in zip(
+            self.style_layers, self.grams, self.weights, strict=True
+        ):
+            loss = loss + weight * ((self.gram(found[name]) - target) ** 2).sum()
+        down = ((image[:, :, 1:] - image[:, :, :-1]) ** 2).sum()
+        right = ((image[:, :, :, 1:] - image[:, :, :, :-1]) ** 2).sum()
+        return loss + self.options.tv_weight * (down + right)
+
+
+def time_to_loss(given: argparse.Namespace) -> None:
+    """Prints how soon other optimisers reach the recipe's own final loss."""
+    from kerasdl.style import stylize
+
+    options, content, style = recipe_options(given)
+    trace = stylize(content, style, options=options, every=50).trace
+    target, seconds = trace[-1]["loss/total"], trace[-1]["seconds"]
+    print(f"\n{RECIPE}: 200 iterations, {seconds:.1f} s, loss {target:.0f}")
+    for label, changes in {
+        "L-BFGS": {"optimizer": "lbfgs"},
+        "Adam at 0.3": {"learning_rate": 0.3, "decay_at": 0},
+        "two scales, Adam at 0.3": {
+            "scales": 2,
+            "coarse_iterations": 30,
+            "learning_rate": 0.3,
+            "decay_at": 0,
+        },
+    }.items():
+        rows = []
+        last = changes.get("scales", 1) - 1
+        offset = last * changes.get("coarse_iterations", 0)
+        stylize(
+            content,
+            style,
+            options=options,
+            every=1,
+            callback=lambda step, rows=rows: rows.append(step.row),
+            should_stop=lambda rows=rows, offset=offset: (
+                bool(rows)
+                and rows[-1]["iteration"] >= offset
+                and rows[-1]["loss/total"] <= target
+            ),
+            clamp=0.0,
+            clamp_until=0,
+            stretch=False,
+            **changes,
+        )
+        end = rows[-1]
+        reached = end["loss/total"] <= target
+        print(
+            f"{label:26} {end['seconds']:6.1f} s, {end['seconds'] / seconds:.2f} x, "
+            f"{end['iteration']} iterations" + ("" if reached else ", not reached")
+        )
+
+
+if __name__ == "__main__":
+    main()

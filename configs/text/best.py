@@ -1,0 +1,26 @@
+"""GloVe, a bidirectional LSTM with maximum and attention pooling.
+
+    python -m trainers.text_classification --config=configs/text/best.py \
+        --config.data.root=FOLDER --workdir=runs/best
+"""
+
+from ml_collections import ConfigDict
+
+from configs.text import default
+
+
+def get_config() -> ConfigDict:
+    """The best single model."""
+    config = default.get_config()
+    config.model.name = "bilstm"
+    config.model.vectors = "glove"
+    config.model.units = 128
+    config.model.word_dropout = 0.1
+    config.model.dropout = 0.5
+    config.model.head_dropout = 0.5
+    config.data.min_count = 2
+    config.epochs = 10
+    config.batch_size = 128
+    config.learning_rate = 2e-3
+    config.clip_norm = 0.0
+    return config

@@ -1,0 +1,24 @@
+"""Model 5: GloVe, an LSTM, linear and sigmoid on the last true step.
+
+    python -m trainers.text_classification --config=configs/text/glove_lstm.py \
+        --config.data.root=FOLDER --workdir=runs/glove_lstm
+"""
+
+from ml_collections import ConfigDict
+
+from configs.text import default
+
+
+def get_config() -> ConfigDict:
+    """Model 5."""
+    config = default.get_config()
+    config.model.name = "lstm"
+    config.model.vectors = "glove"
+    config.model.units = 128
+    config.model.word_dropout = 0.1
+    config.model.dropout = 0.3
+    config.model.head_dropout = 0.5
+    config.epochs = 8
+    config.learning_rate = 2e-3
+    config.clip_norm = 0.0
+    return config

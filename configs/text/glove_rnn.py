@@ -1,0 +1,24 @@
+"""Model 4: GloVe, a vanilla RNN, linear and sigmoid on the last true step.
+
+    python -m trainers.text_classification --config=configs/text/glove_rnn.py \
+        --config.data.root=FOLDER --workdir=runs/glove_rnn
+"""
+
+from ml_collections import ConfigDict
+
+from configs.text import default
+
+
+def get_config() -> ConfigDict:
+    """Model 4."""
+    config = default.get_config()
+    config.model.name = "rnn"
+    config.model.vectors = "glove"
+    config.model.units = 128
+    config.model.word_dropout = 0.1
+    config.model.dropout = 0.3
+    config.model.head_dropout = 0.5
+    config.epochs = 10
+    config.learning_rate = 1e-3
+    config.clip_norm = 1.0
+    return config

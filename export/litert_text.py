@@ -1,0 +1,66 @@
+"""Sentences for a TFLite file: the tokenisation of the graph, in Python and NumPy."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from kerasdl.data.text_lines import check_text
+from kerasdl.data.text_tokens import PADDING, TextVocabulary, Tokenizer
+from kerasdl.errors import InputError
+
+VOCABULARY = "vocab.txt"
+TOKENIZER = "tokenizer.json"
+
+
+class SentenceEncoder:
+    """Turns UTF-8 text into the token ids that the exported model was trained on.
+
+    Args:
+        files: What the TFLite file carries, `vocab.txt` and `tokenizer.json` among it.
+        path: The file, for messages.
+
+    Raises:
+        InputError: Where one of the two is missing or damaged.
+    """
+
+    def __init__(self, files: Mapping[str, str], path: str | Path) -> None:
+        try:
+            self.tokenizer = Tokenizer.from_json(files[TOKENIZER])
+            vocabulary = files[VOCABULARY]
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"{path}: expected {TOKENIZER} and {VOCABULARY} in its zip: {error}."
+            ) from error
+        self.vocabulary = TextVocabulary.from_bytes(
+            vocabulary.encode(), f"{path}: {VOCABULARY}"
+        )
+
+    def __call__(self, data: bytes, name: str) -> np.ndarray:
+        """The ids of a sentence.
+
+        Args:
+            data: UTF-8.
+            name: What an error calls it.
+
+        Returns:
+            int32 (1, T), T at least 1.
+
+        Raises:
+            InputError: Where the text breaks a rule of text lines, or needs a tokenizer
+                that only TensorFlow Text has.
+        """
+        if self.tokenizer.kind != "whitespace":
+            raise InputError(
+                f"{name}: the model's tokenizer ({self.tokenizer.kind!r}) needs "
+                "TensorFlow Text: use the SavedModel, or give the TFLite file token ids."
+            )
+        try:
+            text = data.decode("utf-8")
+            rule = check_text(text)
+        except UnicodeDecodeError as error:
+            rule = f"expected UTF-8, got byte 0x{data[error.start]:02x}"
+        if rule is not None:
+            raise InputError(f"{name}: {rule}")
+        ids = self.vocabulary.encode(self.tokenizer(text))
+        return np.array([ids or [PADDING]], np.int32)

@@ -1,0 +1,231 @@
+"""The text job's exports: strings in on a server, token ids in on a device.
+
+The SavedModel splits at ASCII white space with `tf.strings.split` and looks words up in
+a table of its own, so that TensorFlow alone serves it. A run on raw text (its tokenizer's
+kind is "text") puts TensorFlow Text's operations into the graph; such a SavedModel loads
+only where `tensorflow_text` is imported, and says so in `assets/requirements.txt`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from ml_collections import ConfigDict
+
+import kerasdl
+from export.jobs import SERVING, Comparison, Example, Job, Tolerance
+from kerasdl.data.text_graph import VocabularyTable, encode_texts, split_in_graph
+from kerasdl.data.text_lines import check_text
+from kerasdl.data.text_tokens import PADDING, TokenRows
+from kerasdl.errors import InputError
+from kerasdl.training.text import TextScorer, load_dataset
+
+# Same ids in, same arithmetic: only the order of sums differs.
+SAME = Tolerance(agreement=1.0, difference=1e-4)
+DEVICE = {
+    "none": SAME,
+    "float16": Tolerance(agreement=0.98, difference=0.05),
+    "dynamic": Tolerance(agreement=0.96, difference=0.3),
+    "int8": Tolerance(agreement=0.94, difference=0.5),
+}
+# What quantisation may cost of the validation split's accuracy.
+ACCURACY_LOSS = 0.002
+
+
+class TextJob(Job):
+    """A classifier trained by `trainers.text_classification`; see `export.jobs.Job`.
+
+    Raises:
+        InputError: Where the model is missing, damaged, or no match for vocab.txt.
+    """
+
+    name = "text"
+    input_kind = "text"
+
+    def __init__(self, workdir: Path, config: Mapping[str, Any]) -> None:
+        super().__init__(workdir, config)
+        trained = kerasdl.load(workdir)
+        self.model = trained.model
+        self.vocabulary = trained.vocabulary
+        self.tokenizer = trained.tokenizer
+        self.labels = trained.labels
+        if len(self.vocabulary) != self.model.vocabulary_size:
+            raise InputError(
+                f"{workdir / 'vocab.txt'}: expected the model's "
+                f"{self.model.vocabulary_size} words, got {len(self.vocabulary)}."
+            )
+
+    def examples(self, split: str, count: int) -> list[Example]:
+        """Sentences of a split of the data set that the run's config names."""
+        dataset = load_dataset(ConfigDict(self.config))
+        texts = (getattr(dataset, split) or dataset.train).texts[:count]
+        return [
+            Example(f"{split} sentence {number}", text.encode())
+            for number, text in enumerate(texts, start=1)
+        ]
+
+    def readable(self, example: Example) -> Example:
+        """`example`, if it is text."""
+        try:
+            rule = check_text(example.data.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            rule = f"expected UTF-8, got byte 0x{example.data[error.start]:02x}"
+        if rule is not None:
+            raise InputError(f"{example.name}: {rule}")
+        return example
+
+    def serving_module(self) -> tuple[tf.Module, dict[str, Any]]:
+        """Signatures on strings and on token ids.
+
+        - `serving_default(text: string[N]) -> label: string[N],
+          probabilities: float[N, K]`
+        - `classify_tokens(ids: int[N, T]) -> label, probabilities`; ids are line numbers
+          of vocab.txt counted from 0, `PADDING` after the last token.
+        """
+        module = self._module()
+        module.table = VocabularyTable(self.vocabulary)
+        if self.tokenizer.kind == "text":
+            path = self.workdir / "requirements.txt"
+            path.write_text("tensorflow-text\n", encoding="utf-8")
+            module.requirements = tf.saved_model.Asset(str(path))
+        labels = tf.constant(self.labels)
+
+        def classify(ids: tf.Tensor) -> dict[str, tf.Tensor]:
+            probabilities = self.model.probabilities(self.model(ids, training=False))
+            chosen = tf.argmax(probabilities, axis=1)
+            return {"label": tf.gather(labels, chosen), "probabilities": probabilities}
+
+        @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="text")])
+        def classify_text(text):
+            tokens = module.table(split_in_graph(text, self.tokenizer))
+            ids = tokens.to_tensor(PADDING)
+            # A column more: reductions over time have something to reduce where no
+            # sentence has a token.
+            return classify(tf.pad(ids, [[0, 0], [0, 1]], constant_values=PADDING))
+
+        module.classify_text = classify_text
+        module.classify_tokens = tf.function(
+            classify,
+            input_signature=[tf.TensorSpec((None, None), tf.int32, name="ids")],
+        )
+        return module, {
+            SERVING: module.classify_text,
+            "classify_tokens": module.classify_tokens,
+        }
+
+    def compare_serving(
+        self, signatures: Mapping[str, Any], examples: Sequence[Example]
+    ) -> dict[str, Comparison]:
+        """Both signatures against the Keras model, in one batch."""
+        rows = self._rows(examples)
+        texts = tf.constant([example.data for example in examples])
+        results = {
+            SERVING: signatures[SERVING](text=texts),
+            "classify_tokens": signatures["classify_tokens"](
+                ids=tf.constant(rows.padded())
+            ),
+        }
+        for name, result in results.items():
+            told = [label.decode() for label in result["label"].numpy()]
+            chosen = result["probabilities"].numpy().argmax(axis=1)
+            if told != [self.labels[index] for index in chosen]:
+                raise InputError(
+                    f"the SavedModel's signature {name} names another label than that of "
+                    "the largest probability; nothing was written."
+                )
+        return {
+            name: self._compare(result["probabilities"].numpy(), rows, SAME)
+            for name, result in results.items()
+        }
+
+    def device_module(self) -> tuple[tf.Module, dict[str, Any]]:
+        """`serving_default(ids: int[1, T]) -> probabilities: float[1, K]`."""
+        module = self._module()
+
+        def classify(ids):
+            logits = self.model(ids, training=False)
+            return {"probabilities": self.model.probabilities(logits)}
+
+        module.classify = tf.function(
+            classify, input_signature=[tf.TensorSpec((1, None), tf.int32, name="ids")]
+        )
+        return module, {SERVING: module.classify}
+
+    def device_files(self) -> dict[str, str]:
+        """Vocabulary, labels and tokenizer, as in the workdir."""
+        return {
+            "vocab.txt": self.vocabulary.to_bytes().decode("utf-8"),
+            "labels.txt": "".join(f"{label}\n" for label in self.labels),
+            "tokenizer.json": self.tokenizer.to_json(),
+        }
+
+    def device_metadata(self) -> dict[str, Any]:
+        """How a text becomes the input."""
+        return {"input": {"name": "ids", "kind": "text", "shape": [1, None]}}
+
+    def device_inputs(self, examples: Sequence[Example]) -> list[dict[str, np.ndarray]]:
+        """The ids of each example, (1, T)."""
+        rows = self._rows(examples)
+        return [{"ids": rows.padded(slice(n, n + 1))} for n in range(len(rows))]
+
+    def compare_device(
+        self,
+        outputs: Sequence[Mapping[str, np.ndarray]],
+        examples: Sequence[Example],
+        quantize: str,
+    ) -> Comparison:
+        """Labels and probabilities against the Keras model's."""
+        probabilities = np.concatenate([output["probabilities"] for output in outputs])
+        return self._compare(probabilities, self._rows(examples), DEVICE[quantize])
+
+    def accuracy(
+        self, answer: Callable[[Example], Mapping[str, np.ndarray]]
+    ) -> dict[str, Any]:
+        """Accuracy on the validation split, beside the Keras model's.
+
+        Raises:
+            InputError: Where it is more than `ACCURACY_LOSS` below.
+        """
+        split = load_dataset(ConfigDict(self.config)).val
+        if not len(split):
+            return {}
+        rows = encode_texts(split.texts, self.tokenizer, self.vocabulary)
+        expected = TextScorer(self.model).probabilities(rows).argmax(axis=1)
+        got = np.array(
+            [
+                np.asarray(
+                    answer(Example("val", text.encode()))["probabilities"]
+                ).argmax()
+                for text in split.texts
+            ]
+        )
+        exported = float((got == split.labels).mean())
+        model = float((expected == split.labels).mean())
+        if exported < model - ACCURACY_LOSS:
+            raise InputError(
+                f"the export is right on {exported:.4f} of the validation split, the "
+                f"model on {model:.4f}; at most {ACCURACY_LOSS:g} less is allowed; "
+                "nothing was written."
+            )
+        return {"examples": len(split), "export": exported, "model": model}
+
+    def _module(self) -> tf.Module:
+        # The variables alone: saving the Keras objects themselves would tie the
+        # SavedModel to their classes.
+        module = tf.Module()
+        module.weights = [variable.value for variable in self.model.variables]
+        return module
+
+    def _rows(self, examples: Sequence[Example]) -> TokenRows:
+        texts = [example.data.decode("utf-8") for example in examples]
+        return encode_texts(texts, self.tokenizer, self.vocabulary)
+
+    def _compare(
+        self, probabilities: np.ndarray, rows: TokenRows, tolerance: Tolerance
+    ) -> Comparison:
+        expected = TextScorer(self.model).probabilities(rows)
+        same = probabilities.argmax(axis=1) == expected.argmax(axis=1)
+        difference = float(np.abs(probabilities - expected).max(initial=0.0))
+        return Comparison(len(rows), int(same.sum()), difference, tolerance)

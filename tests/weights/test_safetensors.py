@@ -1,0 +1,98 @@
+import json
+import struct
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kerasdl.errors import InputError
+from kerasdl.weights.safetensors import read_safetensors
+from tests.weights.safetensors_files import KINDS, safetensors_file
+
+
+def written(tmp_path, data):
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(data)
+    return path
+
+
+def refusal(tmp_path, data):
+    path = written(tmp_path, data)
+    with pytest.raises(InputError) as caught:
+        read_safetensors(path)
+    assert str(caught.value).startswith(f"{path}: not a whole safetensors file: ")
+    return str(caught.value)
+
+
+def header(**entries):
+    text = json.dumps(entries).encode()
+    return struct.pack("<Q", len(text)) + text
+
+
+def entry(dtype="F32", shape=(2,), data_offsets=(0, 8)):
+    return {"dtype": dtype, "shape": list(shape), "data_offsets": list(data_offsets)}
+
+
+def test_reads_every_type(tmp_path):
+    arrays = {
+        kind: np.arange(6).reshape(2, 3).astype(dtype) for dtype, kind in KINDS.items()
+    }
+    arrays["scalar"] = np.array(2.5, np.float32)
+    arrays["empty"] = np.zeros((0, 3), np.float32)
+    path = written(tmp_path, safetensors_file(arrays, {"format": "pt"}))
+    tensors = read_safetensors(path)
+    assert list(tensors) == list(arrays)
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(tensors[name], array, strict=True)
+
+
+def test_bfloat16_becomes_float32(tmp_path):
+    bits = np.array([0x3F80, 0xC000, 0x4049], "<u2")
+    data = header(b=entry("BF16", (3,), (0, 6))) + bits.tobytes()
+    read = read_safetensors(written(tmp_path, data))["b"]
+    np.testing.assert_array_equal(read, np.float32([1, -2, 3.140625]), strict=True)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "expected a header, got 0 bytes"),
+        (struct.pack("<Q", 2**60), "header ends at byte 1152921504606846984"),
+        (struct.pack("<Q", 3) + b"[1]", "expected an object in the header, got [1]"),
+        (struct.pack("<Q", 3) + b"{no", "property name"),
+        (struct.pack("<Q", 2) + b"\xff\xff", "codec"),
+        (struct.pack("<Q", 9**5) + b"[" * 9**5, "RecursionError|recursion"),
+        (header(a=entry("F8_E4M3")) + bytes(8), "a is of type F8_E4M3"),
+        (header(a=entry(shape=(3,))) + bytes(8), "shape [3] and type F32 does not fit"),
+        (header(a=entry()) + bytes(7), "bytes 0 to 8 of 7"),
+        (header(a=entry(shape=(2**40,), data_offsets=(0, 2**42))), "of 0"),
+        (header(a=entry(shape=(-2,))) + bytes(8), "shape [-2]"),
+        (header(a=entry(shape=(2.0,))) + bytes(8), "shape [2.0]"),
+        (header(a=entry(data_offsets=(8, 0))) + bytes(8), "bytes 8 to 0"),
+        (header(a=entry(data_offsets=(0,))) + bytes(8), "expected 2"),
+        (header(a={"dtype": "F32"}) + bytes(8), "shape"),
+        (header(a=3), "subscriptable"),
+    ],
+)
+def test_damaged(tmp_path, data, message):
+    received = refusal(tmp_path, data)
+    assert any(part in received for part in message.split("|"))
+
+
+@given(changes=st.lists(st.tuples(st.integers(0, 999), st.integers(0, 255)), max_size=4))
+@settings(max_examples=100, deadline=None)
+def test_damage_never_raises_anything_else(tmp_path_factory, changes):
+    data = bytearray(safetensors_file({"w": np.ones((2, 3), np.float32)}))
+    for place, octet in changes:
+        data[place % len(data)] = octet
+    path = written(tmp_path_factory.mktemp("damage"), bytes(data))
+    try:
+        read_safetensors(path)
+    except InputError:
+        pass
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(InputError, match="cannot be read: No such file"):
+        read_safetensors(tmp_path / "missing.safetensors")
