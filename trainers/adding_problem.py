@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 
 from kerasdl.training import command
 from kerasdl.training.config import check_choice, check_positive, define_flags
+from kerasdl.training.workdir import Workdir, atomic_path, write_json
 
 define_flags("configs/text/adding.py")
 
@@ -23,11 +24,13 @@ def main() -> None:
         "val_sequences",
     )  # fmt: skip
 
+    workdir = Workdir(flags.FLAGS.workdir, "adding", config.to_dict())
+
+    # It takes seconds: not before the arguments are known to be good.
+    command.import_tensorflow()
     from kerasdl.reports.adding import report_adding
     from kerasdl.training.progress import say
-    from kerasdl.training.workdir import Workdir, write_json
 
-    workdir = Workdir(flags.FLAGS.workdir, "adding", config.to_dict())
     logs, metrics = {}, {}
     for name in names:
         loop = train(config, name, workdir.root / name)
@@ -53,7 +56,6 @@ def train(config: ConfigDict, name: str, folder):
     from kerasdl.models.adding import build_adding_model
     from kerasdl.training.loop import TrainingLoop, make_train_step
     from kerasdl.training.schedules import cosine_decay
-    from kerasdl.training.workdir import Workdir, atomic_path
 
     workdir = Workdir(folder, "adding", config.to_dict() | {"models": name})
     keras.utils.set_random_seed(config.seed)

@@ -19,6 +19,7 @@ from ml_collections import ConfigDict
 
 from kerasdl.training import command
 from kerasdl.training.config import check_choice, check_positive, define_flags
+from kerasdl.training.workdir import Workdir, write_json
 
 define_flags("configs/text/default.py")
 flags.DEFINE_string("predict", "", "A file of unlabelled sentences, one a line.")
@@ -37,6 +38,7 @@ def main() -> None:
             else:
                 train_one(config, workdir)
     if predict:
+        command.import_tensorflow()
         from kerasdl.training.text_prediction import predict_file
 
         predict_file(workdir, Path(predict), config.data.skip_bad_lines)
@@ -44,12 +46,13 @@ def main() -> None:
 
 def train_all(config: ConfigDict) -> None:
     """Trains each model of `config.models` in a folder of its own, then compares them."""
-    from kerasdl.reports.text_comparison import report_comparison
     from kerasdl.training.text_comparison import check_models, keep_best, model_config
-    from kerasdl.training.workdir import Workdir, write_json
 
     names = check_models(config)
     workdir = Workdir(flags.FLAGS.workdir, "text", config.to_dict())
+    command.import_tensorflow()
+    from kerasdl.reports.text_comparison import report_comparison
+
     runs = {n: train_one(model_config(config, n), workdir.root / n) for n in names}
     metrics = {f"{n}/{key}": value for n in names for key, value in runs[n].items()}
     metrics |= keep_best(workdir, runs)
@@ -67,6 +70,10 @@ def train_one(config: ConfigDict, folder: Path) -> dict:
         "data.min_count",
     )  # fmt: skip
 
+    workdir = Workdir(folder, "text", config.to_dict())
+
+    # It takes seconds: not before the arguments are known to be good.
+    command.import_tensorflow()
     import keras
 
     from kerasdl.data.text_batches import TextBatches
@@ -74,9 +81,7 @@ def train_one(config: ConfigDict, folder: Path) -> dict:
     from kerasdl.training import schedules, text
     from kerasdl.training.loop import TrainingLoop, make_train_step
     from kerasdl.training.progress import say
-    from kerasdl.training.workdir import Workdir
 
-    workdir = Workdir(folder, "text", config.to_dict())
     keras.utils.set_random_seed(config.seed)
 
     corpus = text.TextCorpus(config)

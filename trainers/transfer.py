@@ -12,6 +12,7 @@ from absl import flags
 
 from kerasdl.training import command
 from kerasdl.training.config import check_choice, check_positive, define_flags
+from kerasdl.training.workdir import Workdir, atomic_path, write_json, write_text
 
 define_flags("configs/transfer/default.py")
 
@@ -27,6 +28,7 @@ def main() -> None:
     check_positive(config, "epochs", "batch_size", "learning_rate", "augment.variants")
     cached = config.mode == "freeze" and config.cache_features
 
+    command.import_tensorflow()
     import keras
     import tensorflow as tf
 
@@ -37,8 +39,8 @@ def main() -> None:
     from kerasdl.training import transfer
     from kerasdl.training.loop import TrainingLoop, make_train_step
     from kerasdl.training.progress import say
-    from kerasdl.training.workdir import Workdir, atomic_path, write_json, write_text
 
+    # A wrong folder is to leave no workdir behind that a right one then does not fit.
     others = other_runs(config.report.compare)
     dataset = transfer.load_dataset(config)
     workdir = Workdir(flags.FLAGS.workdir, "transfer", config.to_dict())

@@ -117,8 +117,13 @@ class TextCollector:
             return
         digests = [hashlib.sha256(record.text.encode()).digest() for record in train]
         threshold = sorted(digests)[max(1, round(VALIDATION_SHARE * len(train))) - 1]
-        held = [digest <= threshold for digest in digests]
-        if all(held):
+        # No label is left without a training text.
+        kept = {r.label for r, d in zip(train, digests, strict=True) if d > threshold}
+        held = [
+            digest <= threshold and record.label in kept
+            for record, digest in zip(train, digests, strict=True)
+        ]
+        if not any(held):
             return
         pairs = list(zip(train, held, strict=True))
         self._records["val"] = [record for record, is_held in pairs if is_held]

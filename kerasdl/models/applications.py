@@ -3,6 +3,7 @@
 import contextlib
 import math
 import socket
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,10 @@ class ApplicationSpec(BackboneSpec):
         waited = socket.getdefaulttimeout()
         socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
         try:
-            yield
+            with warnings.catch_warnings():
+                # That MobileNet's weights were trained at 224 pixels.
+                warnings.filterwarnings("ignore", message="`input_shape` is undefined")
+                yield
         except InputError:
             raise
         except Exception as error:  # Keras raises a bare Exception for a failed download

@@ -13,7 +13,7 @@ from kerasdl.errors import InputError
 from tests.export.isolation import REPOSITORY, run_without
 
 WITHOUT = {
-    "saved_model": {"keras", "kerasdl.layers", "kerasdl.models", "kerasdl.ops"},
+    "saved_model": {"kerasdl.layers", "kerasdl.models", "kerasdl.ops"},
     "tflite": {"tensorflow", "keras", "kerasdl.layers", "kerasdl.models", "kerasdl.ops"},
 }
 
@@ -83,8 +83,8 @@ def test_one_broken_picture_is_one_line(models, tmp_path):
     [
         (["--model=m.tflite"], 2, "--input"),
         (["--input=a.jpg"], 2, "--model"),
-        (["--model=m.tflite", "--input=no_such_file.jpg"], 1, "'no_such_file.jpg'"),
-        (["--model=no_such_model", "--input=LICENSE"], 1, "expected a picture"),
+        (["--model=no_such_model", "--input=a.jpg"], 1, "'no_such_model'"),
+        (["--model=LICENSE", "--input=a.jpg"], 1, "expected a TFLite model"),
         (["--model=m", "--input=a.jpg", "--jsno"], 2, "jsno"),
     ],
 )
@@ -92,6 +92,14 @@ def test_wrong_commands_are_one_line(arguments, code, message):
     done = command(*arguments)
     assert done.returncode == code
     assert done.stderr.count("\n") == 1 and message in done.stderr
+
+
+def test_inputs_that_are_no_pictures(models):
+    model = f"--model={models['tflite']}"
+    for given, message in [("no_such.jpg", "'no_such.jpg'"), ("LICENSE", "a picture")]:
+        done = command(model, f"--input={given}")
+        assert done.returncode == 1 and not done.stdout
+        assert message in done.stderr.splitlines()[-1]
 
 
 def test_models_that_are_none(tmp_path, tflite):

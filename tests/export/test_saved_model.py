@@ -33,13 +33,13 @@ def pictures():
     return drawn_scenes(5, train=12, val=0, test=0).train
 
 
-def test_it_captions_where_kerasdl_and_keras_cannot_be_imported(
+def test_it_captions_where_kerasdl_cannot_be_imported(
     workdir, saved_model, pictures, tmp_path
 ):
     for index, picture in enumerate(pictures):
         (tmp_path / f"{index:02d}.png").write_bytes(picture.bytes())
     out = run_without(
-        {"kerasdl", "export", "keras", "tensorflow_text"},
+        {"kerasdl", "export", "tensorflow_text"},
         """
 import json, pathlib
 import tensorflow as tf

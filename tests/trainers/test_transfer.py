@@ -1,4 +1,4 @@
-"""The transfer command, from class folders to a classified picture, as a user starts it."""
+"""The transfer command, from class folders to a classified picture."""
 
 import json
 import signal
@@ -18,7 +18,7 @@ EPOCHS = 3
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Class folders of three shapes; of 32 training files one is empty, one no picture."""
+    """Class folders of three shapes; one training file is empty, one no picture."""
     root = tmp_path_factory.mktemp("pictures")
     dataset = drawn_shapes(3, train=62, val=24, test=0, side=64)
     for split in ("train", "val"):

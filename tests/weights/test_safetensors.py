@@ -1,3 +1,4 @@
+import contextlib
 import json
 import struct
 
@@ -87,10 +88,8 @@ def test_damage_never_raises_anything_else(tmp_path_factory, changes):
     for place, octet in changes:
         data[place % len(data)] = octet
     path = written(tmp_path_factory.mktemp("damage"), bytes(data))
-    try:
+    with contextlib.suppress(InputError):
         read_safetensors(path)
-    except InputError:
-        pass
 
 
 def test_missing_file(tmp_path):

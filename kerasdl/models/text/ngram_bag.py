@@ -76,6 +76,9 @@ class HashedNgramBag(VectorClassifier):
 
     def build(self, input_shape=None) -> None:
         """Creates a table (buckets, D) for each n-gram length, all zero."""
+        # Loading builds a model by this method alone.
+        self.word_vectors.build(None)
+        self.head.build((None, self.word_vectors.width))
         self.ngram_tables = [
             self.add_weight(
                 name=f"table_{n}",

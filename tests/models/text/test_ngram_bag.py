@@ -21,4 +21,5 @@ def test_buckets_are_filled_evenly():
     pairs = np.stack(np.meshgrid(np.arange(2, 202), np.arange(2, 202)), -1).reshape(-1, 2)
     counts = np.bincount(ngram_buckets(pairs, 2, 100).numpy()[:, 0], minlength=100)
     assert counts.min() > 300 and counts.max() < 500  # 400 on average
-    assert ngram_buckets(pairs[:1], 2, 100) != ngram_buckets(pairs[:1, ::-1], 2, 100)
+    swapped = ngram_buckets(pairs[:, ::-1], 2, 100).numpy()
+    assert np.mean(swapped == ngram_buckets(pairs, 2, 100).numpy()) < 0.03

@@ -1,0 +1,18 @@
+"""Tübingen in the style of The Starry Night, on the network that ships with the package.
+
+    python -m trainers.style_transfer --config=configs/style/starry_night_best.py \
+        --config.data.root=FOLDER_OF_PICTURES --workdir=runs/starry_night_best
+
+FINAL
+"""
+
+from ml_collections import ConfigDict
+
+from configs.style import composition_vii_best
+
+
+def get_config() -> ConfigDict:
+    """The Starry Night."""
+    config = composition_vii_best.best()
+    config.styles = "starry_night.jpg"
+    return config

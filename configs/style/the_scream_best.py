@@ -1,0 +1,18 @@
+"""Tübingen in the style of The Scream, on the network that ships with the package.
+
+    python -m trainers.style_transfer --config=configs/style/the_scream_best.py \
+        --config.data.root=FOLDER_OF_PICTURES --workdir=runs/the_scream_best
+
+FINAL
+"""
+
+from ml_collections import ConfigDict
+
+from configs.style import composition_vii_best
+
+
+def get_config() -> ConfigDict:
+    """The Scream."""
+    config = composition_vii_best.best()
+    config.styles = "the_scream.jpg"
+    return config
