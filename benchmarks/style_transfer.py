@@ -17,8 +17,12 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -40,10 +44,14 @@ def main() -> None:
     parser.add_argument("--sizes", default="192,512,1024")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--peer", choices=PEERS, help=argparse.SUPPRESS)
+    parser.add_argument("--task", help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.peer == "kerasdl":
+        print(json.dumps(kerasdl_iterations(given, int(given.sizes))))
+        return
     if given.peer:
-        measure = kerasdl_iterations if given.peer == "kerasdl" else torch_iterations
-        print(json.dumps(measure(given, int(given.sizes))))
+        channels_last = given.peer == "torch_channels_last"
+        print(json.dumps(torch_iterations(given.task, channels_last)))
         return
     for size in map(int, given.sizes.split(",")):
         compare(given, size)
@@ -53,9 +61,12 @@ def main() -> None:
 def compare(given: argparse.Namespace, size: int) -> None:
     """Prints a row a peer: the median over rounds that take turns."""
     runs = {peer: [] for peer in PEERS}
-    for _ in range(given.rounds):
-        for peer in PEERS:
-            runs[peer].append(_in_process(given, peer, size))
+    with tempfile.TemporaryDirectory() as folder:
+        task = f"{folder}/task.npz"
+        write_task(given, size, task)
+        for _ in range(given.rounds):
+            for peer in PEERS:
+                runs[peer].append(_in_process(given, peer, size, task))
     best = min(
         statistics.median(run["seconds"] for run in runs[peer]) for peer in PEERS[1:]
     )
@@ -77,8 +88,9 @@ def compare(given: argparse.Namespace, size: int) -> None:
         sys.exit(f"error: the peers compute different losses: {losses}")
 
 
-def _in_process(given: argparse.Namespace, peer: str, size: int) -> dict:
+def _in_process(given: argparse.Namespace, peer: str, size: int, task: str) -> dict:
     command = [sys.executable, __file__, f"--peer={peer}", f"--sizes={size}"]
+    command += [f"--task={task}"]
     command += [f"--weights={given.weights}", f"--pictures={given.pictures}"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
@@ -99,6 +111,32 @@ def recipe_options(given: argparse.Namespace, **more):
     return style_options(config), pictures / config.content, pictures / config.styles
 
 
+def write_task(given: argparse.Namespace, size: int, path: str) -> None:
+    """Pictures, weights and options for PyTorch, whose process loads nothing of ours."""
+    from kerasdl.models.squeezenet import read_weights
+    from kerasdl.style.options import named_numbers, numbers
+    from kerasdl.style.pictures import fit_shorter_side, read_srgb
+
+    options, content, style = recipe_options(given)
+    arrays = {
+        "content": fit_shorter_side(read_srgb(content), size),
+        "style": fit_shorter_side(read_srgb(style), size),
+    }
+    for layer, (kernel, bias) in read_weights(given.weights).items():
+        arrays[f"{layer}/kernel"], arrays[f"{layer}/bias"] = kernel, bias
+    fields = {
+        "style_layers": options.style_layers.split(","),
+        "layer_weights": numbers("layer_weights", options.layer_weights),
+        "divisors": named_numbers("feature_divisors", options.feature_divisors),
+        "content_weight": options.content_weight,
+        "tv_weight": options.tv_weight,
+        "learning_rate": options.learning_rate,
+        "clamp": options.clamp,
+        "timed": TIMED[size],
+    }
+    np.savez(path, **arrays, options=json.dumps(fields))
+
+
 def timed(step, count: int) -> tuple[float, list[float]]:
     """Median seconds of `count` steps after as many, and the first losses."""
     losses = [step() for _ in range(count)][:COMPARED]
@@ -117,7 +155,6 @@ def peak_memory() -> float:
 
 def kerasdl_iterations(given: argparse.Namespace, size: int) -> dict:
     """Seconds, losses and memory of the step that `stylize` takes."""
-    import numpy as np
     import tensorflow as tf  # before memory is read
 
     from kerasdl.style.descent import AdamDescent, StyleState
@@ -158,14 +195,16 @@ def kerasdl_iterations(given: argparse.Namespace, size: int) -> dict:
     }
 
 
-def torch_iterations(given: argparse.Namespace, size: int) -> dict:
+def torch_iterations(task: str, channels_last: bool) -> dict:
     """The same of a PyTorch implementation of the same recipe."""
     import torch
 
     imported = peak_memory()
-    options, content, style = recipe_options(given, image_size=size, style_size=size)
-    objective = TorchObjective(options, given.peer == "torch_channels_last")
-    content, style = (objective.picture(path, size) for path in (content, style))
+    with np.load(task) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    options = SimpleNamespace(**json.loads(str(arrays.pop("options"))))
+    objective = TorchObjective(options, arrays, channels_last)
+    content, style = (objective.picture(arrays[name]) for name in ("content", "style"))
     objective.aim(content, style)
     image = content.clone().requires_grad_(True)
     adam = torch.optim.Adam([image], lr=options.learning_rate)
@@ -179,7 +218,7 @@ def torch_iterations(given: argparse.Namespace, size: int) -> dict:
         adam.step()
         return float(loss)
 
-    seconds, losses = timed(step, TIMED[size])
+    seconds, losses = timed(step, options.timed)
     peak = peak_memory()
     return {"seconds": seconds, "losses": losses, "peak": peak, "grown": peak - imported}
 
@@ -187,37 +226,25 @@ def torch_iterations(given: argparse.Namespace, size: int) -> dict:
 class TorchObjective:
     """The recipe's losses in PyTorch, on the weights in Keras's file."""
 
-    def __init__(self, options, channels_last: bool) -> None:
+    def __init__(self, options, arrays: dict, channels_last: bool) -> None:
         import torch
-
-        from kerasdl.models.squeezenet import read_weights
-        from kerasdl.style.features import IMAGENET_MEAN, IMAGENET_STD
-        from kerasdl.style.options import named_numbers, numbers
 
         self.torch, self.options = torch, options
         self.format = torch.channels_last if channels_last else torch.contiguous_format
-        self.layers = {
-            name: (
-                torch.tensor(kernel.transpose(3, 2, 0, 1).copy()).to(
-                    memory_format=self.format
-                ),
-                torch.tensor(bias),
+        self.layers = {}
+        for name in [key[: -len("/kernel")] for key in arrays if key.endswith("/kernel")]:
+            kernel = arrays[f"{name}/kernel"].transpose(3, 2, 0, 1).copy()
+            self.layers[name] = (
+                torch.tensor(kernel).to(memory_format=self.format),
+                torch.tensor(arrays[f"{name}/bias"]),
             )
-            for name, (kernel, bias) in read_weights(options.weights).items()
-        }
-        self.mean = torch.tensor(IMAGENET_MEAN).reshape(1, 3, 1, 1)
-        self.std = torch.tensor(IMAGENET_STD).reshape(1, 3, 1, 1)
+        self.mean = torch.tensor((0.485, 0.456, 0.406)).reshape(1, 3, 1, 1)
+        self.std = torch.tensor((0.229, 0.224, 0.225)).reshape(1, 3, 1, 1)
         self.caffe_mean = torch.tensor((123.68, 116.779, 103.939)).reshape(1, 3, 1, 1)
-        self.divisors = named_numbers("feature_divisors", options.feature_divisors)
-        self.style_layers = options.style_layers.split(",")
-        self.weights = numbers("layer_weights", options.layer_weights)
 
-    def picture(self, path: Path, size: int):
-        """(1, 3, H, W), normalised units."""
-        from kerasdl.style.pictures import fit_shorter_side, read_srgb
-
-        pixels = self.torch.tensor(fit_shorter_side(read_srgb(path), size).copy())
-        image = pixels.permute(2, 0, 1)[None].float() / 255
+    def picture(self, pixels: np.ndarray):
+        """uint8 (H, W, 3) as (1, 3, H, W), normalised units."""
+        image = self.torch.tensor(pixels).permute(2, 0, 1)[None].float() / 255
         return ((image - self.mean) / self.std).contiguous(memory_format=self.format)
 
     def _convolve(self, x, name: str, stride: int = 1, padding: int = 0):
@@ -245,7 +272,9 @@ class TorchObjective:
         found["fire3"] = self._fire(found["fire2"], "fire3")
         found["fire4"] = self._fire(pool(found["fire3"], 3, 2), "fire4")
         found["fire5"] = self._fire(found["fire4"], "fire5")
-        return {name: x / self.divisors.get(name, 1.0) for name, x in found.items()}
+        return {
+            name: x / self.options.divisors.get(name, 1.0) for name, x in found.items()
+        }
 
     @staticmethod
     def gram(features):
@@ -259,14 +288,17 @@ class TorchObjective:
         with self.torch.no_grad():
             self.content = self.features(content)["fire2"]
             found = self.features(style)
-            self.grams = [self.gram(found[name]) for name in self.style_layers]
+            self.grams = [self.gram(found[n]) for n in self.options.style_layers]
 
     def loss(self, image):
         """The weighted total."""
         found = self.features(image)
         loss = self.options.content_weight * ((found["fire2"] - self.content) ** 2).sum()
         for name, target, weight in zip(
-            self.style_layers, self.grams, self.weights, strict=True
+            self.options.style_layers,
+            self.grams,
+            self.options.layer_weights,
+            strict=True,
         ):
             loss = loss + weight * ((self.gram(found[name]) - target) ** 2).sum()
         down = ((image[:, :, 1:] - image[:, :, :-1]) ** 2).sum()

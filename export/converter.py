@@ -75,11 +75,20 @@ def convert(
             f"{signal.Signals(-done.returncode).name} (--quantize={quantize})."
         )
     if done.returncode or not output.is_file():
-        lines = [line for line in done.stderr.splitlines() if line.strip()]
         raise InputError(
             f"the TFLite converter refused the model (--quantize={quantize}): "
-            f"{lines[-1] if lines else 'it wrote no file and said nothing'}"
+            f"{_reason(done.stderr)}"
         )
+
+
+def _reason(text: str) -> str:
+    """The line of the converter's many that tells most."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    for telling in (" ops: ", "Error: ", "error: "):
+        for line in lines:
+            if telling in line:
+                return line
+    return lines[-1] if lines else "it wrote no file and said nothing"
 
 
 def _main() -> None:

@@ -3,7 +3,8 @@
     python -m trainers.captioning --config=configs/captioning/overfit50_lstm.py \
         --config.data.root=COCO_FOLDER --workdir=runs/overfit50_lstm
 
-The recipe of the CS231n captioning exercise: Adam 5e-3, batch 25, 50 epochs, rate decay 0.995.
+The recipe of the CS231n captioning exercise: Adam 5e-3, batch 25, 50 epochs, rate decay
+0.995 an epoch.
 """
 
 from ml_collections import ConfigDict

@@ -57,7 +57,7 @@ def get_config() -> ConfigDict:
     config.weight_decay = 0.0
     config.clip_norm = 1.0  # of the whole gradient; 0: none
     config.label_smoothing = 0.0
-    # Length of the step that makes word vectors adversarial (Miyato et al. 2017); 0: none.
+    # Length of the step to adversarial word vectors (Miyato et al. 2017); 0: none.
     config.adversarial = 0.0
     config.xla = False  # compile the training step, once for each sentence length
     config.monitor = "val/accuracy"  # chooses the epoch that is kept

@@ -181,11 +181,7 @@ def build_classifier(
     check_choice("model.name", fields.name, tuple(MODELS))
     check_choice("model.vectors", fields.vectors, ("random", "glove"))
     kind = MODELS[fields.name]
-    arguments = {
-        name: fields[name]
-        for name in inspect.signature(kind.__init__).parameters
-        if name in fields and name != "name"
-    }
+    arguments = {name: fields[name] for name in _arguments(kind) if name in fields}
     if fields.vectors == "random":
         model = _construct(kind, len(vocabulary), classes, arguments)
         return model, "Word vectors are drawn at random and trained."
@@ -206,6 +202,17 @@ def build_classifier(
         "In training they are "
         f"{'kept' if fields.frozen else 'trained'}."
     )
+
+
+def _arguments(kind: type[TextClassifier]) -> set[str]:
+    """The arguments of a classifier's constructor, those of its base classes included."""
+    lineage = kind.__mro__[: kind.__mro__.index(TextClassifier)]
+    return {
+        name
+        for part in lineage
+        for name, argument in inspect.signature(part.__init__).parameters.items()
+        if argument.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+    }
 
 
 def _construct(

@@ -15,7 +15,6 @@ from tests.data.encoded_pictures import encode, exif, graph_cases, photograph, p
 
 CASES = graph_cases()
 SCALAR = [tf.TensorSpec((), tf.string)]
-PICTURE = [tf.TensorSpec((None, None, 3), tf.uint8)]
 
 graph_decode = tf.function(decode, input_signature=SCALAR)
 
@@ -38,39 +37,6 @@ def test_prepares_as_pillow_does(name):
     np.testing.assert_array_equal(
         graph_squash(CASES[name]).numpy(), expected.astype(np.float32), strict=True
     )
-
-
-resizers = {
-    (size, how): tf.function(
-        lambda image, size=size, how=how: prepare(image, size, how),
-        input_signature=PICTURE,
-    )
-    for size, how in ((7, "squash"), (32, "crop"))
-}
-
-
-@given(
-    st.integers(1, 120),
-    st.integers(1, 120),
-    st.sampled_from(sorted(resizers)),
-    st.integers(0, 9),
-)
-@settings(max_examples=60, deadline=None)
-def test_resizes_as_pillow_does(height, width, kind, seed):
-    size, how = kind
-    image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
-    np.testing.assert_array_equal(
-        resizers[kind](image).numpy(), prepare_picture(image, size, how)
-    )
-
-
-@pytest.mark.parametrize("shape", [(1, 3000), (3000, 1), (700, 500), (500, 701)])
-def test_resizes_large_and_long_pictures(shape):
-    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
-    for (size, how), resize in resizers.items():
-        np.testing.assert_array_equal(
-            resize(image).numpy(), prepare_picture(image, size, how)
-        )
 
 
 def test_exif_of_type_long_and_after_other_segments():

@@ -1,0 +1,217 @@
+"""Exports of text classifiers, each run where its clients run."""
+
+import json
+import subprocess
+import sys
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from configs.text import default
+from export.litert_text import SentenceEncoder
+from export.saved_model import export_saved_model
+from export.tflite import export_tflite
+from kerasdl.data.text_graph import encode_texts
+from kerasdl.data.text_tokens import TextVocabulary, Tokenizer
+from kerasdl.errors import InputError
+from kerasdl.training.text import TextCorpus, build_classifier
+from kerasdl.training.workdir import Workdir
+
+MODELS = ("bag_of_words", "average", "ngram_bag", "rnn", "lstm", "bilstm")
+ALONE = "import sys; sys.modules.update(dict.fromkeys({missing}, None)); "
+
+
+def make_run(folder, name, tokenizer="whitespace"):
+    """A run's folder as the trainer leaves it, of a model with random weights."""
+    config = default.get_config()
+    config.data.tokenizer = tokenizer
+    config.data.generated_train, config.data.generated_val = 120, 60
+    config.data.generated_test = 5
+    config.model.name, config.model.width, config.model.units = name, 8, 12
+    config.model.buckets = 64
+    keras.utils.set_random_seed(1)
+    workdir = Workdir(folder, "text", config.to_dict())
+    corpus = TextCorpus(config)
+    model, _ = build_classifier(config, corpus.vocabulary, 2)
+    random = np.random.default_rng(0)
+    for variable in model.trainable_variables:
+        variable.assign(variable + 0.3 * random.standard_normal(variable.shape))
+    corpus.save(workdir)
+    model.save(folder / "model.keras")
+    workdir.close()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def lstm_run(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("run") / "lstm", "lstm")
+
+
+@pytest.fixture(scope="module")
+def sentences(lstm_run, tmp_path_factory):
+    path = tmp_path_factory.mktemp("in") / "sentences.txt"
+    path.write_text("the food was not good .\nthe\u00a0room  was\tfine\r\nunheard words\n")
+    return path
+
+
+def run_python(code, *arguments):
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def expected_answers(run, path):
+    import kerasdl
+
+    classifier = kerasdl.load(run)
+    lines = path.read_bytes().decode().removesuffix("\n").split("\n")
+    texts = [line.removesuffix("\r") for line in lines]
+    return classifier.predict_many(texts), classifier.probabilities(texts)
+
+
+def test_saved_model_serves_strings_and_ids_without_kerasdl(
+    lstm_run, sentences, tmp_path
+):
+    version, manifest = export_saved_model(lstm_run, tmp_path / "served", count=20)
+    assert manifest["signatures"]["serving_default"]["inputs"]["text"]["shape"] == [None]
+    assert manifest["signatures"]["classify_tokens"]["inputs"]["ids"]["shape"] == [
+        None,
+        None,
+    ]
+    code = ALONE.format(missing=["kerasdl", "keras", "tensorflow_text"]) + (
+        "import json, tensorflow as tf; "
+        "s = tf.saved_model.load(sys.argv[1]).signatures['serving_default']; "
+        "lines = open(sys.argv[2], 'rb').read().split(b'\\n')[:-1]; "
+        "r = s(text=tf.constant([x.removesuffix(b'\\r') for x in lines])); "
+        "n = s(text=tf.constant([], tf.string)); "
+        "e = s(text=tf.constant(['', '  '])); "
+        "print(json.dumps([[x.decode() for x in r['label'].numpy()], "
+        "r['probabilities'].numpy().tolist(), n['label'].shape.as_list(), "
+        "e['probabilities'].shape.as_list()]))"
+    )
+    labels, probabilities, none, empty = json.loads(run_python(code, version, sentences))
+    expected, by_model = expected_answers(lstm_run, sentences)
+    assert labels == expected
+    np.testing.assert_allclose(probabilities, by_model, atol=1e-5)
+    assert (none, empty) == ([0], [2, 2])
+
+
+def test_tflite_runs_without_tensorflow(lstm_run, sentences, tmp_path):
+    path = tmp_path / "m.tflite"
+    manifest = export_tflite(lstm_run, path, count=20)
+    assert not [name for name in manifest["operations"] if name.startswith("CUSTOM")]
+    with zipfile.ZipFile(path) as archive:
+        for name in ("vocab.txt", "labels.txt"):
+            assert archive.read(name) == (lstm_run / name).read_bytes()
+        assert json.loads(archive.read("tokenizer.json"))["kind"] == "whitespace"
+    code = ALONE.format(missing=["tensorflow", "keras", "tensorflow_text"]) + (
+        "sys.argv = ['predict', f'--model={sys.argv[1]}', f'--input={sys.argv[2]}', "
+        "'--json']; import runpy; runpy.run_module('export.predict', run_name='__main__')"
+    )
+    answers = [
+        json.loads(line) for line in run_python(code, path, sentences).splitlines()
+    ]
+    labels, probabilities = expected_answers(lstm_run, sentences)
+    assert [answer["label"] for answer in answers] == labels
+    assert answers[1]["file"] == f"{sentences}: line 2"
+    got = [list(answer["probabilities"].values()) for answer in answers]
+    np.testing.assert_allclose(got, probabilities, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_converts_to_built_in_operations(name, tmp_path):
+    run = make_run(tmp_path / name, name)
+    manifest = export_tflite(run, tmp_path / "m.tflite", count=30)
+    assert manifest["largest_difference"] < 1e-4
+    assert manifest["comparison"]["serving_default"]["agreeing"] == 30
+    version, _ = export_saved_model(run, tmp_path / "served", count=30)
+    assert (version / "saved_model.pb").is_file()
+
+
+@pytest.mark.parametrize("quantize", ["dynamic", "float16", "int8"])
+def test_quantised(lstm_run, quantize, tmp_path):
+    path = tmp_path / "m.tflite"
+    manifest = export_tflite(lstm_run, path, quantize, count=30)
+    accuracy = manifest["accuracy"]
+    assert accuracy["examples"] == 60
+    assert accuracy["export"] >= accuracy["model"] - 0.002
+
+
+TEXTS = st.text(
+    st.sampled_from(" \t\v\f\x1c\x85\xa0\u2003the food")
+    | st.characters(exclude_characters="\n\0", exclude_categories=["Cs"])
+).filter(lambda text: text.strip())
+
+
+@settings(max_examples=100, deadline=None)
+@given(TEXTS)
+def test_ids_on_a_device_are_those_of_the_graph(text):
+    vocabulary = TextVocabulary(["the", "food", "t\xa0h", "é"])
+    tokenizer = Tokenizer(max_tokens=3)
+    files = {
+        "vocab.txt": vocabulary.to_bytes().decode(),
+        "tokenizer.json": tokenizer.to_json(),
+    }
+    ids = SentenceEncoder(files, "m.tflite")(text.encode(), "text")
+    expected = encode_texts([text], tokenizer, vocabulary).padded()
+    np.testing.assert_array_equal(ids, expected)
+    assert ids.dtype == np.int32
+
+
+def test_ids_on_a_device_on_every_line_of_the_data(shared):
+    path = shared / "data" / "sentiment" / "dev.txt"
+    if not path.is_file():
+        pytest.skip(f"{path} is not there")
+    texts = [line.split(" ", 1)[1] for line in path.read_text("utf-8").split("\n")[:-1]]
+    vocabulary = TextVocabulary.build(token for text in texts[::3] for token in text.split())
+    files = {
+        "vocab.txt": vocabulary.to_bytes().decode(),
+        "tokenizer.json": Tokenizer().to_json(),
+    }
+    encode = SentenceEncoder(files, "m.tflite")
+    rows = encode_texts(texts, Tokenizer(), vocabulary)
+    got = np.concatenate([encode(text.encode(), "line")[0] for text in texts])
+    np.testing.assert_array_equal(got, rows.values)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "line: expected text, got none"),
+        (b"a\0", "line: expected text, got NUL at character 2"),
+        (b"\xff", "line: expected UTF-8, got byte 0xff"),
+    ],
+)
+def test_bad_text_on_a_device(data, message):
+    files = {"vocab.txt": "<NULL>\n<UNK>\n", "tokenizer.json": Tokenizer().to_json()}
+    with pytest.raises(InputError, match=message):
+        SentenceEncoder(files, "m.tflite")(data, "line")
+
+
+def test_a_zip_without_tokenizer():
+    with pytest.raises(InputError, match=r"expected tokenizer\.json and vocab\.txt"):
+        SentenceEncoder({"vocab.txt": "<NULL>\n<UNK>\n"}, "m.tflite")
+
+
+def test_raw_text_is_served_by_a_model_that_says_what_it_needs(tmp_path):
+    run = make_run(tmp_path / "raw", "average", tokenizer="text")
+    version, _ = export_saved_model(run, tmp_path / "served", count=20)
+    assert (version / "assets" / "requirements.txt").read_text() == "tensorflow-text\n"
+    encode = SentenceEncoder(
+        {
+            "vocab.txt": (run / "vocab.txt").read_text(),
+            "tokenizer.json": (run / "tokenizer.json").read_text(),
+        },
+        "m.tflite",
+    )
+    with pytest.raises(InputError, match="needs TensorFlow Text"):
+        encode(b"Fine!", "line")
