@@ -2,6 +2,9 @@
 
     python -m trainers.captioning --config=configs/captioning/flickr8k_lstm.py \
         --config.data.root=FLICKR8K_FOLDER --workdir=runs/flickr8k_lstm
+
+Dropout, epochs and beam were chosen by training on 700 of the training pictures and
+scoring the other 100. The validation pictures choose the epoch that is kept.
 """
 
 from ml_collections import ConfigDict
@@ -21,7 +24,9 @@ def get_config() -> ConfigDict:
     config.learning_rate = 1e-3
     config.data.min_count = 3
     config.model.dropout = 0.5
-    config.epochs = 20
+    config.epochs = 12
     config.clip_norm = 5.0
-    config.monitor = "val/cider"
+    config.monitor = "val/bleu1_single"  # the figure that the experiment answers to
+    config.decode.beam_size = 3
+    config.decode.length_penalty = 1.0
     return config

@@ -1,8 +1,21 @@
 """Recurrent Keras layers over `kerasdl.ops`: weights, configuration, masks and states."""
 
+from kerasdl.layers.interchange import (
+    from_keras,
+    from_torch_state_dict,
+    to_torch_state_dict,
+)
 from kerasdl.layers.lstm import LSTM
 from kerasdl.layers.lstm_cell import LSTMCell
 from kerasdl.layers.simple_rnn import SimpleRNN
 from kerasdl.layers.simple_rnn_cell import SimpleRNNCell
 
-__all__ = ["LSTM", "LSTMCell", "SimpleRNN", "SimpleRNNCell"]
+__all__ = [
+    "LSTM",
+    "LSTMCell",
+    "SimpleRNN",
+    "SimpleRNNCell",
+    "from_keras",
+    "from_torch_state_dict",
+    "to_torch_state_dict",
+]

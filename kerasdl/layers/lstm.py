@@ -50,8 +50,9 @@ class LSTM(RecurrentLayer):
         stateful, unroll: as in `keras.layers.LSTM`.
         use_cudnn: "auto" or False; there is no cuDNN path here, and True is refused.
         recompute: what a training step keeps for its backward pass. None keeps the
-            activations of every step; "all" keeps nothing and runs the forward pass
-            again.
+            activations of every step; "sqrt" keeps the states of about every √T-th step
+            and runs the forward pass again between them, for memory O(√T); "all" keeps
+            nothing and runs all of it again.
         **kwargs: `zero_output_for_mask`, `name`, `dtype`, `trainable`.
 
     Call arguments:
@@ -152,6 +153,18 @@ class LSTM(RecurrentLayer):
         """Runs `kerasdl.ops.lstm`; see `RecurrentLayer.run_sequence`."""
         options.update(self.cell.op_options(sequences[:, 0], states[0], training))
         return ops.lstm(sequences, *states, *weights_of(self.cell), mask, **options)
+
+    def sequence_norms(self, sequences, states, mask, d_sequence):
+        """Runs `kerasdl.ops.lstm_gradient_norms`; see `RecurrentLayer`."""
+        delta, gamma = ops.lstm_gradient_norms(
+            sequences,
+            *states,
+            *weights_of(self.cell),
+            mask,
+            d_sequence=d_sequence,
+            **self.cell.op_options(None, None, training=False),
+        )
+        return {"delta": delta, "gamma": gamma}
 
 
 for _name in _CELL_ARGUMENTS:

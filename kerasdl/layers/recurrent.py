@@ -78,6 +78,48 @@ class RecurrentLayer(keras.layers.RNN):
         """
         raise NotImplementedError
 
+    def sequence_norms(self, sequences, states, mask, d_sequence):
+        """Returns the dictionary of `gradient_norms`, with time in the order of the run.
+
+        Args:
+            sequences: (N, T, D), in the order in which they are run through.
+            states: list of the initial states, (N, H) each.
+            mask: (N, T) or None.
+            d_sequence: (N, T, H), likewise in that order.
+        """
+        raise NotImplementedError
+
+    def gradient_norms(self, sequences, d_sequence, initial_state=None, mask=None):
+        """Returns how much gradient reaches the states at every step, without dropout.
+
+        What vanishing and exploding gradients are, as numbers: with `d_sequence` zero
+        everywhere but at the last step, how much of it arrives at each step before.
+
+        Args:
+            sequences: (N, T, D).
+            d_sequence: ∂L/∂y_t, what reaches each output from outside, (N, T, H).
+            initial_state: list of (N, H); zero by default.
+            mask: (N, T) or None.
+
+        Returns:
+            A dictionary of norms for each sample and step, (N, T) each: "delta" of the
+            whole gradient that reaches h_t and, of an LSTM, "gamma" of that which
+            reaches c_t. Column t belongs to the t-th step that is run: with
+            `go_backwards` that is the t-th from the end, as in the layer's output.
+        """
+        sequences = tf.convert_to_tensor(sequences, dtype=self.compute_dtype)
+        if not self.built:
+            self.build(sequences.shape)
+        if initial_state is None:
+            initial_state = self.get_initial_state(batch_size=tf.shape(sequences)[0])
+        if self.go_backwards:
+            sequences = tf.reverse(sequences, axis=[1])
+            mask = None if mask is None else tf.reverse(mask, axis=[1])
+        states = [
+            tf.cast(s, self.compute_dtype) for s in keras.tree.flatten(initial_state)
+        ]
+        return self.sequence_norms(sequences, states, mask, d_sequence)
+
     def inner_loop(self, sequences, initial_state, mask, training=False):
         """Runs the loop over time, in the place of `keras.layers.RNN.inner_loop`."""
         mask = keras.tree.flatten(mask)[0] if mask is not None else None

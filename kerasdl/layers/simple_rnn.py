@@ -43,7 +43,8 @@ class SimpleRNN(RecurrentLayer):
         dropout, recurrent_dropout, return_sequences, return_state, go_backwards,
         stateful, unroll, seed: as in `keras.layers.SimpleRNN`.
         recompute: what a training step keeps for its backward pass. None keeps the state
-            of every step; "all" keeps nothing and runs the forward pass again.
+            of every step; "sqrt" keeps about every √T-th and runs the forward pass again
+            between them, for memory O(√T); "all" keeps nothing and runs all of it again.
         **kwargs: `zero_output_for_mask`, `name`, `dtype`, `trainable`.
 
     Call arguments:
@@ -133,6 +134,18 @@ class SimpleRNN(RecurrentLayer):
         """Runs `kerasdl.ops.simple_rnn`; see `RecurrentLayer.run_sequence`."""
         options.update(self.cell.op_options(sequences[:, 0], states[0], training))
         return ops.simple_rnn(sequences, *states, *weights_of(self.cell), mask, **options)
+
+    def sequence_norms(self, sequences, states, mask, d_sequence):
+        """Runs `kerasdl.ops.simple_rnn_gradient_norms`; see `RecurrentLayer`."""
+        (delta,) = ops.simple_rnn_gradient_norms(
+            sequences,
+            *states,
+            *weights_of(self.cell),
+            mask,
+            d_sequence=d_sequence,
+            **self.cell.op_options(None, None, training=False),
+        )
+        return {"delta": delta}
 
 
 for _name in _CELL_ARGUMENTS:

@@ -5,8 +5,8 @@ Super-Resolution (https://arxiv.org/abs/1603.08155), table 1 of its supplement.
 Differences: instance normalisation for batch normalisation (Ulyanov et al., 2016,
 https://arxiv.org/abs/1607.08022); nearest-neighbour enlargement and a convolution for
 transposed convolutions, which leave a chequered pattern (Odena et al., 2016,
-https://doi.org/10.23915/distill.00003); residual blocks padded with zeros, so that they
-keep their size; the picture's border is mirrored by what the first convolution needs.
+https://doi.org/10.23915/distill.00003); every convolution mirrors the border by what it
+needs instead of the picture once by 40 pixels, so residual blocks keep their size.
 """
 
 import keras
@@ -15,7 +15,6 @@ import tensorflow as tf
 # Two strides of two: inputs are padded to multiples of it.
 STRIDE = 4
 NORM_EPSILON = 1e-5
-_EDGE = 4  # half of the 9 x 9 kernel
 
 
 @keras.saving.register_keras_serializable(package="kerasdl")
@@ -64,8 +63,7 @@ def build_style_network(filters: int = 32, residual_blocks: int = 5) -> keras.Mo
     """
     images = keras.Input((None, None, 3), name="images")
     x = keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="to_units")(images)
-    x = _mirror(x)
-    x = _convolve(x, filters, 9, "down0", padding="valid")
+    x = _convolve(x, filters, 9, "down0")
     x = _convolve(x, 2 * filters, 3, "down1", strides=2)
     x = _convolve(x, 4 * filters, 3, "down2", strides=2)
     for block in range(residual_blocks):
@@ -75,8 +73,7 @@ def build_style_network(filters: int = 32, residual_blocks: int = 5) -> keras.Mo
     for stage, width in enumerate((2 * filters, filters)):
         x = keras.layers.UpSampling2D(2, name=f"enlarge{stage}")(x)
         x = _convolve(x, width, 3, f"up{stage}")
-    x = _mirror(x)
-    x = keras.layers.Conv2D(3, 9, activation="tanh", name="rgb")(x)
+    x = keras.layers.Conv2D(3, 9, activation="tanh", name="rgb")(_mirror(x, 9))
     x = keras.layers.Rescaling(127.5, offset=127.5, name="to_grey_levels")(x)
     return keras.Model(images, x, name="style_network")
 
@@ -98,8 +95,9 @@ def apply_to_any_size(network: keras.Model, images: tf.Tensor) -> tf.Tensor:
     return tf.round(styled[:, :height, :width])
 
 
-def _mirror(x: keras.KerasTensor) -> keras.KerasTensor:
-    edge = (_EDGE, _EDGE)
+def _mirror(x: keras.KerasTensor, kernel_size: int) -> keras.KerasTensor:
+    """Widens the border by what a kernel of that size takes away."""
+    edge = (kernel_size // 2, kernel_size // 2)
     return keras.ops.pad(x, ((0, 0), edge, edge, (0, 0)), mode="reflect")
 
 
@@ -109,11 +107,10 @@ def _convolve(
     kernel_size: int,
     name: str,
     strides: int = 1,
-    padding: str = "same",
     activate: bool = True,
 ) -> keras.KerasTensor:
-    x = keras.layers.Conv2D(
-        filters, kernel_size, strides, padding=padding, use_bias=False, name=name
-    )(x)
+    x = keras.layers.Conv2D(filters, kernel_size, strides, use_bias=False, name=name)(
+        _mirror(x, kernel_size)
+    )
     x = InstanceNormalization(name=f"{name}_norm")(x)
     return keras.layers.ReLU(name=f"{name}_relu")(x) if activate else x

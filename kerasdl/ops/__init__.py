@@ -3,15 +3,17 @@
 from kerasdl.ops.dense import dense_over_time
 from kerasdl.ops.embedding import word_embedding
 from kerasdl.ops.losses import masked_softmax_loss
-from kerasdl.ops.lstm import lstm, lstm_step
-from kerasdl.ops.simple_rnn import simple_rnn, simple_rnn_step
+from kerasdl.ops.lstm import lstm, lstm_gradient_norms, lstm_step
+from kerasdl.ops.simple_rnn import simple_rnn, simple_rnn_gradient_norms, simple_rnn_step
 
 __all__ = [
     "dense_over_time",
     "lstm",
+    "lstm_gradient_norms",
     "lstm_step",
     "masked_softmax_loss",
     "simple_rnn",
+    "simple_rnn_gradient_norms",
     "simple_rnn_step",
     "word_embedding",
 ]

@@ -4,7 +4,7 @@ import tensorflow as tf
 from tensorflow.python.eager import record  # no public name tells of active tapes
 
 
-def with_backward(forward, backward):
+def with_backward(forward, backward, equations=None):
     """Joins a forward pass and its hand-derived backward pass into one function.
 
     The first derivative is `backward`, on what `forward` saved. A derivative of that
@@ -19,10 +19,14 @@ def with_backward(forward, backward):
         backward: (inputs, saved, gradients) -> list of the gradients of `inputs`, each
             of the shape of its input; `inputs` and `gradients` are lists, the latter
             parallel to `outputs`.
+        equations: (forward, backward) to differentiate for the second derivative, where
+            they are others: TensorFlow cannot differentiate what is compiled.
 
     Returns:
         A function (*inputs) -> list of outputs, for tensors (not variables).
     """
+
+    plain_forward, plain_backward = equations or (forward, backward)
 
     @tf.custom_gradient
     def function(*inputs):
@@ -38,12 +42,12 @@ def with_backward(forward, backward):
                     with tf.GradientTape() as tape:
                         tape.watch(arguments)
                         again = list(arguments[: len(inputs)])
-                        _, saved_again = forward(*again)
-                        equations = backward(
+                        _, saved_again = plain_forward(*again)
+                        gradients_again = plain_backward(
                             again, saved_again, list(arguments[len(inputs) :])
                         )
                     return tape.gradient(
-                        equations,
+                        gradients_again,
                         arguments,
                         output_gradients=upstream,
                         unconnected_gradients=tf.UnconnectedGradients.ZERO,

@@ -12,23 +12,28 @@ with the forget gate of Gers et al., Learning to Forget, 2000. The derivation of
 gradient is in docs/derivations.md, whose symbols are the names used here.
 """
 
+from typing import NamedTuple
+
 import tensorflow as tf
 
 from kerasdl.ops.activations import get_activation
+from kerasdl.ops.compilation import in_xla
 from kerasdl.ops.custom_gradients import with_backward
 from kerasdl.ops.gate_products import (
     gate_product,
     gate_product_input_gradient,
     gate_product_kernel_gradient,
+    recurrent_product_gradient,
 )
+from kerasdl.ops.recurrence import Plan, gradient_norms, run_sequence
 from kerasdl.ops.sequences import (
     check_recompute,
     check_shape,
     check_unroll,
     outputs_from_states,
     step_count,
-    swap_batch_and_time,
-    time_major_mask,
+    step_count_of,
+    sum_of_rows,
     to_tensors,
 )
 from kerasdl.ops.time_loop import time_loop
@@ -146,9 +151,11 @@ def lstm(
             gate (4, N, D).
         recurrent_dropout_mask: factors for h_{t-1}, likewise, (N, H) or (4, N, H).
         unroll: write the steps out instead of a loop; T must be known.
-        recompute: None to keep what the backward pass needs; "all" to keep nothing and
-            have the backward pass run the forward pass again (for inference, where a
-            backward pass is possible but not expected).
+        recompute: None to keep what the backward pass needs. "sqrt" to keep the states
+            of about every √T-th step, and have the backward pass run the forward pass
+            again between them: memory O(√T) for about a third more time. "all" to keep
+            nothing and have it run all of it again (for inference, where a backward pass
+            is possible but not expected).
 
     Returns:
         (sequence (N, T, H) or None, h_T (N, H), c_T (N, H)). Gradients flow from each of
@@ -171,112 +178,190 @@ def lstm(
     if mask is not None:
         mask = tf.convert_to_tensor(mask)
         check_shape("mask", mask, ("N", "T"))
-    gates = _gates(activation, recurrent_activation, recurrent_kernel)
-    counts = time_major_mask(mask)
+    network = LSTMNetwork(activation, recurrent_activation)
+    network.gates(recurrent_kernel)  # an unknown activation is named before all else
+    weights = [kernel, recurrent_kernel] + ([] if bias is None else [bias])
+    *sequence, h, c = run_sequence(
+        Plan(network, return_sequences, unroll, recompute),
+        x,
+        [h0, c0],
+        weights,
+        mask,
+        (dropout_mask, recurrent_dropout_mask),
+    )
+    if not return_sequences:
+        return None, h, c
+    return outputs_from_states(sequence[0], mask, zero_output_for_mask), h, c
 
-    def run(keep, x, h0, c0, kernel, recurrent_kernel, *bias):
-        x = swap_batch_and_time(x)
-        z = gate_product(x, gates.scaled(kernel), dropout_mask)  # (T, N, 4H)
-        if bias:
-            z = tf.nn.bias_add(z, gates.scaled(bias[0]))
+
+def lstm_gradient_norms(
+    x,
+    h0,
+    c0,
+    kernel,
+    recurrent_kernel,
+    bias=None,
+    mask=None,
+    *,
+    d_sequence,
+    activation="tanh",
+    recurrent_activation="sigmoid",
+):
+    """Returns how much gradient reaches the states at every step.
+
+    Args:
+        x, h0, c0, kernel, recurrent_kernel, bias, mask, activation,
+        recurrent_activation: as in `lstm`.
+        d_sequence: ∂L/∂h_t (N, T, H), what reaches each h_t from outside.
+
+    Returns:
+        (‖δ_t‖, ‖γ_t‖), Euclidean norms for each sample and step, (N, T) each. δ_t and
+        γ_t are the whole gradients that reach h_t and c_t; docs/derivations.md.
+
+    Raises:
+        ValueError: an unknown activation, or an argument of the wrong shape.
+    """
+    x, h0, c0, kernel, recurrent_kernel, bias, d_sequence = to_tensors(
+        x,
+        h0=h0,
+        c0=c0,
+        kernel=kernel,
+        recurrent_kernel=recurrent_kernel,
+        bias=bias,
+        d_sequence=d_sequence,
+    )
+    check_shape("x", x, ("N", "T", "D"))
+    _check_weights(x, kernel, recurrent_kernel, bias)
+    _check_states(recurrent_kernel, h0=h0, c0=c0)
+    check_shape("d_sequence", d_sequence, ("N", "T", recurrent_kernel.shape[0]))
+    network = LSTMNetwork(activation, recurrent_activation)
+    network.gates(recurrent_kernel)
+    weights = [kernel, recurrent_kernel] + ([] if bias is None else [bias])
+    return tuple(gradient_norms(network, x, [h0, c0], weights, d_sequence, mask))
+
+
+class LSTMNetwork(NamedTuple):
+    """The two sweeps of the LSTM; see `kerasdl.ops.recurrence` for their arguments.
+
+    Attributes:
+        activation: name of ψ.
+        recurrent_activation: name of φ.
+    """
+
+    activation: str
+    recurrent_activation: str
+
+    def gates(self, recurrent_kernel):
+        """Returns the functions of the four gates for these activations."""
+        return _gates(self.activation, self.recurrent_activation, recurrent_kernel)
+
+    def forward(self, x, states, weights, counts, dropout, keep, sequence, unroll):
+        """Runs forward. `saved` is [h (T, N, H), gates (T, N, 4H), c (T, N, H)]."""
+        kernel, recurrent_kernel, *bias = weights
+        gates = self.gates(recurrent_kernel)
+        bias = [gates.scaled(b) for b in bias]
+        z = gate_product(x, gates.scaled(kernel), dropout[0])  # (T, N, 4H)
+        # XLA adds the bias in passing inside the loop; without it that is an operation
+        # more in each step.
+        fused = in_xla()
+        if bias and not fused:
+            z = tf.nn.bias_add(z, bias.pop())
         recurrent = gates.scaled(recurrent_kernel)
 
         def step(carry, slices):
             h, c = carry
-            product = gate_product(h, recurrent, recurrent_dropout_mask)
-            values = gates.values(slices[0] + product)
-            new_h, new_c, squashed_c = _advance(gates, values, c)
+            a = slices[0] + gate_product(h, recurrent, dropout[1])
+            values = gates.values(a + bias[0] if bias else a)
+            new_h, new_c, _ = _advance(gates, values, c)
             if counts is not None:
                 new_h = tf.where(slices[1], new_h, h)
                 new_c = tf.where(slices[1], new_c, c)
-            emissions = [new_h] if keep or return_sequences else []
             if keep:
-                emissions += [values, c, squashed_c]
-            return [new_h, new_c], emissions
+                return [new_h, new_c], [values, new_h, new_c]
+            return [new_h, new_c], [new_h] if sequence else []
 
-        row = h0.shape[0] or x.shape[1]
+        row = states[0].shape[0] or x.shape[1]
         narrow = tf.TensorSpec((row, gates.units), x.dtype)
         wide = tf.TensorSpec((row, 4 * gates.units), x.dtype)
-        emitted = [narrow] if keep or return_sequences else []
-        if keep:
-            emitted += [wide, narrow, narrow]
-        (h, c), stacks = time_loop(
+        states, stacks = time_loop(
             step,
-            [h0, c0],
+            states,
             [z] if counts is None else [z, counts],
-            emitted,
-            steps,
+            [wide, narrow, narrow] if keep else [narrow] * sequence,
+            step_count_of(x),
             unroll=unroll,
+            overwrite=keep and fused,
         )
-        outputs = [h, c]
-        if return_sequences:
-            outputs.insert(0, swap_batch_and_time(stacks[0]))
-        return outputs, (x, *stacks)
+        if keep:
+            values, h, c = stacks
+            stacks = [h, values, c]
+        return states, stacks
 
-    def forward(*inputs):
-        outputs, saved = run(recompute is None, *inputs)
-        return outputs, saved if recompute is None else None
-
-    def backward(inputs, saved, gradients):
-        x, h0, _, kernel, recurrent_kernel, *bias = inputs
-        if saved is None:
-            _, saved = run(True, *inputs)
-        x, h, values, previous_c, squashed_c = saved
-        *d_sequence, d_h, d_c = gradients
-        factors, from_h, f = _local_derivatives(gates, values, previous_c, squashed_c)
+    def backward(
+        self,
+        x,
+        states,
+        weights,
+        counts,
+        dropout,
+        saved,
+        d_sequence,
+        d_states,
+        unroll,
+        norms=False,
+    ):
+        """Runs backward; the norms are those of δ and γ."""
+        kernel, recurrent_kernel, *bias = weights
+        gates = self.gates(recurrent_kernel)
+        h, values, c = saved
+        previous_h = tf.concat([states[0][tf.newaxis], h[:-1]], axis=0)
+        previous_c = tf.concat([states[1][tf.newaxis], c[:-1]], axis=0)
+        factors, from_h, f = _local_derivatives(
+            gates, values, previous_c, gates.activation.function(c)
+        )
         if counts is not None:
             factors = tf.where(counts, factors, tf.zeros_like(factors))
             from_h = tf.where(counts, from_h, tf.zeros_like(from_h))
             f = tf.where(counts, f, tf.ones_like(f))
+        to_h = recurrent_product_gradient(recurrent_kernel, x.shape[1], dropout[1])
 
         def step(carry, slices):
             delta, gamma = carry
             factors, from_h, f, *rest = slices
-            if d_sequence:
+            if d_sequence is not None:
                 delta += rest[0]
             gamma += delta * from_h
             a = _gate_gradient(delta, gamma, factors)
-            previous_delta = gate_product_input_gradient(
-                a, recurrent_kernel, recurrent_dropout_mask
-            )
+            previous_delta = to_h(a)
             if counts is not None:
                 previous_delta = tf.where(rest[-1], previous_delta, delta)
-            return [previous_delta, gamma * f], [a]
+            measured = [tf.norm(v, axis=-1) for v in (delta, gamma)] if norms else []
+            return [previous_delta, gamma * f], [a, *measured]
 
         elements = [factors, from_h, f]
-        elements += [swap_batch_and_time(gradient) for gradient in d_sequence]
+        if d_sequence is not None:
+            elements.append(d_sequence)
         if counts is not None:
             elements.append(counts)
-        (d_h0, d_c0), (a,) = time_loop(
+        row = tf.TensorSpec(x.shape[1:2], x.dtype)
+        d_states, (a, *measured) = time_loop(
             step,
-            [d_h, d_c],
+            d_states,
             elements,
-            [tf.TensorSpec((factors.shape[1], 4 * gates.units), factors.dtype)],
-            steps,
+            [tf.TensorSpec((x.shape[1], 4 * gates.units), x.dtype)] + [row] * 2 * norms,
+            step_count_of(x),
             reverse=True,
             unroll=unroll,
+            overwrite=in_xla(),
         )
-        d_recurrent = gate_product_kernel_gradient(
-            a[:1], h0[tf.newaxis], recurrent_dropout_mask
-        ) + gate_product_kernel_gradient(a[1:], h[:-1], recurrent_dropout_mask)
-        d_x = gate_product_input_gradient(a, kernel, dropout_mask)
-        result = [
-            swap_batch_and_time(d_x),
-            d_h0,
-            d_c0,
-            gate_product_kernel_gradient(a, x, dropout_mask),
-            d_recurrent,
+        d_weights = [
+            gate_product_kernel_gradient(a, x, dropout[0]),
+            gate_product_kernel_gradient(a, previous_h, dropout[1]),
         ]
-        return result + [tf.reduce_sum(a, axis=(0, 1))] * len(bias)
-
-    arguments = [x, h0, c0, kernel, recurrent_kernel]
-    if bias is not None:
-        arguments.append(bias)
-    *sequence, h, c = with_backward(forward, backward)(*arguments)
-    if not return_sequences:
-        return None, h, c
-    sequence[0].set_shape([x.shape[0], x.shape[1], gates.units])
-    return outputs_from_states(sequence[0], mask, zero_output_for_mask), h, c
+        if bias:
+            d_weights.append(sum_of_rows(a))
+        d_x = gate_product_input_gradient(a, kernel, dropout[0])
+        return d_x, d_states, d_weights, measured
 
 
 def _advance(gates, values, c):

@@ -17,6 +17,17 @@ def step_count(x):
     return tf.shape(x)[1] if x.shape[1] is None else x.shape[1]
 
 
+def step_count_of(x):
+    """Returns the same of x (T, N, D)."""
+    return tf.shape(x)[0] if x.shape[0] is None else x.shape[0]
+
+
+def sum_of_rows(gradients):
+    """Returns Σ_t Σ_n of gradients (T, N, ·), the gradient of a bias (·)."""
+    # One axis at a time: both at once take twice as long.
+    return tf.reduce_sum(tf.reduce_sum(gradients, axis=0), axis=0)
+
+
 def time_major_mask(mask):
     """Returns mask (N, T) as bool (T, N, 1); None stays None."""
     if mask is None:
@@ -90,7 +101,7 @@ def check_shape(argument, tensor, expected):
         )
 
 
-def check_recompute(recompute, modes=(None, "all")):
+def check_recompute(recompute, modes=(None, "sqrt", "all")):
     """Raises ValueError for a `recompute` that is none of `modes`."""
     if recompute not in modes:
         raise ValueError(

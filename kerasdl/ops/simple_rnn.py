@@ -9,23 +9,28 @@ derivation of every gradient is in docs/derivations.md, whose symbols are the na
 here.
 """
 
+from typing import NamedTuple
+
 import tensorflow as tf
 
 from kerasdl.ops.activations import get_activation
+from kerasdl.ops.compilation import in_xla
 from kerasdl.ops.custom_gradients import with_backward
 from kerasdl.ops.gate_products import (
     gate_product,
     gate_product_input_gradient,
     gate_product_kernel_gradient,
+    recurrent_product_gradient,
 )
+from kerasdl.ops.recurrence import Plan, gradient_norms, run_sequence
 from kerasdl.ops.sequences import (
     check_recompute,
     check_shape,
     check_unroll,
     outputs_from_states,
     step_count,
-    swap_batch_and_time,
-    time_major_mask,
+    step_count_of,
+    sum_of_rows,
     to_tensors,
 )
 from kerasdl.ops.time_loop import time_loop
@@ -125,9 +130,11 @@ def simple_rnn(
         dropout_mask: factors for x_t, the same at every step, (N, D).
         recurrent_dropout_mask: factors for h_{t-1}, likewise, (N, H).
         unroll: write the steps out instead of a loop; T must be known.
-        recompute: None to keep what the backward pass needs; "all" to keep nothing and
-            have the backward pass run the forward pass again (for inference, where a
-            backward pass is possible but not expected).
+        recompute: None to keep what the backward pass needs. "sqrt" to keep the state of
+            about every √T-th step, and have the backward pass run the forward pass again
+            between them: memory O(√T) for about a third more time. "all" to keep nothing
+            and have it run all of it again (for inference, where a backward pass is
+            possible but not expected).
 
     Returns:
         (sequence (N, T, H) or None, h_T (N, H)). Gradients flow from both to x, h0,
@@ -149,94 +156,158 @@ def simple_rnn(
     if mask is not None:
         mask = tf.convert_to_tensor(mask)
         check_shape("mask", mask, ("N", "T"))
-    phi = get_activation(activation)
-    units = recurrent_kernel.shape[0]
-    counts = time_major_mask(mask)
+    network = SimpleRNNNetwork(get_activation(activation).name)
+    weights = [kernel, recurrent_kernel] + ([] if bias is None else [bias])
+    *sequence, h = run_sequence(
+        Plan(network, return_sequences, unroll, recompute),
+        x,
+        [h0],
+        weights,
+        mask,
+        (dropout_mask, recurrent_dropout_mask),
+    )
+    if not return_sequences:
+        return None, h
+    return outputs_from_states(sequence[0], mask, zero_output_for_mask), h
 
-    def run(keep, x, h0, kernel, recurrent_kernel, *bias):
-        x = swap_batch_and_time(x)
-        a = gate_product(x, kernel, dropout_mask)  # (T, N, H)
-        if bias:
-            a = tf.nn.bias_add(a, bias[0])
+
+def simple_rnn_gradient_norms(
+    x,
+    h0,
+    kernel,
+    recurrent_kernel,
+    bias=None,
+    mask=None,
+    *,
+    d_sequence,
+    activation="tanh",
+):
+    """Returns how much gradient reaches the state at every step.
+
+    Args:
+        x, h0, kernel, recurrent_kernel, bias, mask, activation: as in `simple_rnn`.
+        d_sequence: ∂L/∂h_t (N, T, H), what reaches each h_t from outside.
+
+    Returns:
+        (‖δ_t‖,), the Euclidean norm for each sample and step, (N, T). δ_t is the whole
+        gradient that reaches h_t; docs/derivations.md.
+
+    Raises:
+        ValueError: an unknown activation, or an argument of the wrong shape.
+    """
+    x, h0, kernel, recurrent_kernel, bias, d_sequence = to_tensors(
+        x,
+        h0=h0,
+        kernel=kernel,
+        recurrent_kernel=recurrent_kernel,
+        bias=bias,
+        d_sequence=d_sequence,
+    )
+    check_shape("x", x, ("N", "T", "D"))
+    _check_shapes(x, kernel, recurrent_kernel, bias, h0=h0)
+    check_shape("d_sequence", d_sequence, ("N", "T", recurrent_kernel.shape[0]))
+    network = SimpleRNNNetwork(get_activation(activation).name)
+    weights = [kernel, recurrent_kernel] + ([] if bias is None else [bias])
+    return tuple(gradient_norms(network, x, [h0], weights, d_sequence, mask))
+
+
+class SimpleRNNNetwork(NamedTuple):
+    """The two sweeps of the network; see `kerasdl.ops.recurrence` for their arguments.
+
+    Attributes:
+        activation: name of φ.
+    """
+
+    activation: str
+
+    def forward(self, x, states, weights, counts, dropout, keep, sequence, unroll):
+        """Runs forward. `saved` is [h (T, N, H)]."""
+        kernel, recurrent_kernel, *bias = weights
+        phi = get_activation(self.activation)
+        a = gate_product(x, kernel, dropout[0])  # (T, N, H)
+        # XLA adds the bias in passing inside the loop; without it that is an operation
+        # more in each step.
+        fused = in_xla()
+        if bias and not fused:
+            a = tf.nn.bias_add(a, bias.pop())
 
         def step(carry, slices):
             (h,) = carry
-            product = gate_product(h, recurrent_kernel, recurrent_dropout_mask)
-            new_h = phi.function(slices[0] + product)
+            a = slices[0] + gate_product(h, recurrent_kernel, dropout[1])
+            new_h = phi.function(a + bias[0] if bias else a)
             if counts is not None:
                 new_h = tf.where(slices[1], new_h, h)
-            return [new_h], [new_h] if keep or return_sequences else []
+            return [new_h], [new_h] if keep or sequence else []
 
-        emitted = tf.TensorSpec((h0.shape[0] or x.shape[1], units), x.dtype)
-        (h,), stacks = time_loop(
+        row = states[0].shape[0] or x.shape[1]
+        emitted = [tf.TensorSpec((row, recurrent_kernel.shape[0]), x.dtype)]
+        return time_loop(
             step,
-            [h0],
+            states,
             [a] if counts is None else [a, counts],
-            [emitted] if keep or return_sequences else [],
-            steps,
+            emitted if keep or sequence else [],
+            step_count_of(x),
             unroll=unroll,
+            overwrite=fused and (keep or sequence),
         )
-        outputs = [swap_batch_and_time(stacks[0]), h] if return_sequences else [h]
-        return outputs, (x, *stacks)
 
-    def forward(*inputs):
-        outputs, saved = run(recompute is None, *inputs)
-        return outputs, saved if recompute is None else None
-
-    def backward(inputs, saved, gradients):
-        x, h0, kernel, recurrent_kernel, *bias = inputs
-        if saved is None:
-            _, saved = run(True, *inputs)
-        x, h = saved
-        *d_sequence, d_h = gradients
-        slopes = phi.slope(h)
+    def backward(
+        self,
+        x,
+        states,
+        weights,
+        counts,
+        dropout,
+        saved,
+        d_sequence,
+        d_states,
+        unroll,
+        norms=False,
+    ):
+        """Runs backward; the norms are those of δ."""
+        kernel, recurrent_kernel, *bias = weights
+        (h,) = saved
+        previous_h = tf.concat([states[0][tf.newaxis], h[:-1]], axis=0)
+        slopes = get_activation(self.activation).slope(h)
         if counts is not None:
             slopes = tf.where(counts, slopes, tf.zeros_like(slopes))
+        to_h = recurrent_product_gradient(recurrent_kernel, x.shape[1], dropout[1])
 
         def step(carry, slices):
             (delta,) = carry
             slope, *rest = slices
-            if d_sequence:
+            if d_sequence is not None:
                 delta += rest[0]
             z = delta * slope
-            previous = gate_product_input_gradient(
-                z, recurrent_kernel, recurrent_dropout_mask
-            )
+            previous = to_h(z)
             if counts is not None:
                 previous = tf.where(rest[-1], previous, delta)
-            return [previous], [z]
+            return [previous], [z] + ([tf.norm(delta, axis=-1)] if norms else [])
 
-        elements = [slopes, *map(swap_batch_and_time, d_sequence)]
+        elements = [slopes]
+        if d_sequence is not None:
+            elements.append(d_sequence)
         if counts is not None:
             elements.append(counts)
-        (d_h0,), (z,) = time_loop(
+        row = tf.TensorSpec(x.shape[1:2], x.dtype)
+        d_states, (z, *measured) = time_loop(
             step,
-            [d_h],
+            d_states,
             elements,
-            [tf.TensorSpec(slopes.shape[1:], slopes.dtype)],
-            steps,
+            [tf.TensorSpec(slopes.shape[1:], x.dtype)] + [row] * norms,
+            step_count_of(x),
             reverse=True,
             unroll=unroll,
+            overwrite=in_xla(),
         )
-        d_recurrent = gate_product_kernel_gradient(
-            z[:1], h0[tf.newaxis], recurrent_dropout_mask
-        ) + gate_product_kernel_gradient(z[1:], h[:-1], recurrent_dropout_mask)
-        result = [
-            swap_batch_and_time(gate_product_input_gradient(z, kernel, dropout_mask)),
-            d_h0,
-            gate_product_kernel_gradient(z, x, dropout_mask),
-            d_recurrent,
+        d_weights = [
+            gate_product_kernel_gradient(z, x, dropout[0]),
+            gate_product_kernel_gradient(z, previous_h, dropout[1]),
         ]
-        return result + [tf.reduce_sum(z, axis=(0, 1))] * len(bias)
-
-    arguments = [x, h0, kernel, recurrent_kernel]
-    if bias is not None:
-        arguments.append(bias)
-    *sequence, h = with_backward(forward, backward)(*arguments)
-    if not return_sequences:
-        return None, h
-    sequence[0].set_shape([x.shape[0], x.shape[1], units])
-    return outputs_from_states(sequence[0], mask, zero_output_for_mask), h
+        if bias:
+            d_weights.append(sum_of_rows(z))
+        d_x = gate_product_input_gradient(z, kernel, dropout[0])
+        return d_x, d_states, d_weights, measured
 
 
 def _check_shapes(x, kernel, recurrent_kernel, bias, **states):

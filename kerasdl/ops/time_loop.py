@@ -23,7 +23,21 @@ def emissions_in_buffers():
         _IN_BUFFERS.reset(token)
 
 
-def time_loop(step, carry, elements, emitted, steps, reverse=False, unroll=False):
+def in_buffers():
+    """Returns whether `emissions_in_buffers` is in force."""
+    return _IN_BUFFERS.get()
+
+
+def time_loop(
+    step,
+    carry,
+    elements,
+    emitted,
+    steps,
+    reverse=False,
+    unroll=False,
+    overwrite=False,
+):
     """Applies `step` along the leading (time) axis.
 
     Args:
@@ -35,6 +49,9 @@ def time_loop(step, carry, elements, emitted, steps, reverse=False, unroll=False
         steps: T, a Python integer where it is known, a scalar int32 tensor otherwise.
         reverse: run from t = T-1 down to 0. Emissions still lie at their own t.
         unroll: write the steps out instead of a loop; T must be a Python integer.
+        overwrite: put the first emission into the memory of the first element, which is
+            of the same shape and is not needed afterwards. It saves the largest array of
+            a pass when compiled with XLA; elsewhere it would cost a copy.
 
     Returns:
         (carry after the last step, list of stacked emissions (T, ...)).
@@ -44,15 +61,23 @@ def time_loop(step, carry, elements, emitted, steps, reverse=False, unroll=False
     if _IN_BUFFERS.get():
         return _in_buffers(step, carry, elements, emitted, steps, reverse)
     stores = [
-        tf.TensorArray(spec.dtype, size=steps, element_shape=spec.shape)
+        tf.TensorArray(
+            spec.dtype, size=steps, element_shape=spec.shape, clear_after_read=False
+        )
         for spec in emitted
     ]
+    if overwrite:
+        stores[0] = stores[0].unstack(elements[0])
+        elements = elements[1:]
 
     def body(k, carry, stores):
         t = steps - 1 - k if reverse else k
         # Slicing the leading axis shares memory with the whole; reading from a
         # TensorArray would first copy every element into it.
-        carry, emissions = step(carry, [element[t] for element in elements])
+        slices = [element[t] for element in elements]
+        if overwrite:
+            slices.insert(0, stores[0].read(t))
+        carry, emissions = step(carry, slices)
         stores = [
             store.write(t, emission)
             for store, emission in zip(stores, emissions, strict=True)

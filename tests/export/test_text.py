@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -21,6 +22,7 @@ from kerasdl.errors import InputError
 from kerasdl.training.text import TextCorpus, build_classifier
 from kerasdl.training.workdir import Workdir
 
+SENTIMENT = Path(__file__).parents[2].parent / "shared" / "data" / "sentiment"
 MODELS = ("bag_of_words", "average", "ngram_bag", "rnn", "lstm", "bilstm")
 ALONE = "import sys; sys.modules.update(dict.fromkeys({missing}, None)); "
 
@@ -54,7 +56,9 @@ def lstm_run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def sentences(lstm_run, tmp_path_factory):
     path = tmp_path_factory.mktemp("in") / "sentences.txt"
-    path.write_text("the food was not good .\nthe\u00a0room  was\tfine\r\nunheard words\n")
+    path.write_text(
+        "the food was not good .\nthe\u00a0room  was\tfine\r\nunheard words\n"
+    )
     return path
 
 
@@ -167,12 +171,14 @@ def test_ids_on_a_device_are_those_of_the_graph(text):
     assert ids.dtype == np.int32
 
 
-def test_ids_on_a_device_on_every_line_of_the_data(shared):
-    path = shared / "data" / "sentiment" / "dev.txt"
+def test_ids_on_a_device_on_every_line_of_the_data():
+    path = SENTIMENT / "dev.txt"
     if not path.is_file():
         pytest.skip(f"{path} is not there")
     texts = [line.split(" ", 1)[1] for line in path.read_text("utf-8").split("\n")[:-1]]
-    vocabulary = TextVocabulary.build(token for text in texts[::3] for token in text.split())
+    vocabulary = TextVocabulary.build(
+        token for text in texts[::3] for token in text.split()
+    )
     files = {
         "vocab.txt": vocabulary.to_bytes().decode(),
         "tokenizer.json": Tokenizer().to_json(),

@@ -126,12 +126,7 @@ def test_quantised(workdir, tmp_path, tflite, quantize):
 
 @pytest.mark.parametrize(
     "design",
-    [
-        {"rnn": "rnn"},
-        {"beam_size": 3},
-        {"attention": True},
-        {"attention": True, "beam_size": 2},
-    ],
+    [{"rnn": "rnn", "beam_size": 3}, {"attention": True}],
 )
 def test_other_captioners_convert(tmp_path, design):
     workdir = write_run(tmp_path / "w", **design)

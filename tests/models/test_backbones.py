@@ -195,7 +195,11 @@ def test_efficientnet_is_the_same_downloaded_and_from_a_file(tmp_path, monkeypat
     saved = keras.applications.EfficientNetB0(weights=None, include_top=False)
     randomise(saved)
     saved.get_layer("normalization").set_weights(
-        [np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225]), 0]
+        [
+            np.float32([0.485, 0.456, 0.406]),
+            np.float32([0.229, 0.224, 0.225]),
+            np.array(0),
+        ]
     )
     path = tmp_path / "b0.weights.h5"
     saved.save_weights(path)

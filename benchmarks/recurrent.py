@@ -1,0 +1,229 @@
+"""Times recurrent layers against Keras, PyTorch and TensorFlow's own LSTM kernel.
+
+    python benchmarks/recurrent.py --output=recurrent.md
+    python benchmarks/recurrent.py --layers=LSTM --cases=2,4 --seconds=20
+
+Every candidate and peer of a case runs in one process, warmed up, in turns, so that
+whatever else the machine does meets all of them; the table has medians in milliseconds
+and, as ratio, ours ÷ the better of Keras's two. "graph" is a `tf.function`, "jit" one
+with `jit_compile=True`. A training step is the forward pass and the gradients of the
+input and of all weights; inference is the forward pass; results are fetched. First call:
+tracing, compilation and one run, in seconds.
+"""
+
+import json
+import os
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import app, flags
+
+from kerasdl import layers
+
+CASES = (
+    (32, 16, 256, 512),
+    (128, 17, 256, 512),
+    (64, 100, 128, 128),
+    (1, 32, 256, 256),
+    (16, 500, 64, 256),
+)
+COLUMNS = (
+    "kerasdl graph",
+    "kerasdl jit",
+    "keras graph",
+    "keras jit",
+    "torch",
+    "BlockLSTMV2",
+)
+OURS, KERAS = COLUMNS[:2], COLUMNS[2:4]
+
+_LAYERS = flags.DEFINE_list("layers", ["LSTM", "SimpleRNN"], "LSTM, SimpleRNN or both.")
+_CASES = flags.DEFINE_list(
+    "cases", [str(k) for k in range(len(CASES))], f"Which of the sizes {CASES}."
+)
+_SECONDS = flags.DEFINE_float("seconds", 15, "How long to measure a case.")
+_OUTPUT = flags.DEFINE_string(
+    "output", "", "Where to write the table; results of other runs there are kept."
+)
+
+
+def main(_):
+    """Runs the command."""
+    results = read_results(_OUTPUT.value)
+    for name in _LAYERS.value:
+        for case in map(int, _CASES.value):
+            for kind, medians in measure(name, CASES[case], _SECONDS.value).items():
+                results[f"{name} {kind} {case}"] = medians
+            write_results(_OUTPUT.value, results)
+    print(table(results))
+
+
+def measure(name, size, seconds):
+    """Returns {"training": {column: ms}, "inference": ..., "first call": {column: s}}.
+
+    Args:
+        name: LSTM or SimpleRNN.
+        size: (N, T, D, H).
+        seconds: how long to measure.
+    """
+    candidates = {"training": {}, "inference": {}}
+    first_call = {}
+    for column in COLUMNS:
+        built = candidate(column, name, *size)
+        if built is None:
+            continue
+        for kind, run in built.items():
+            start = time.perf_counter()
+            run()
+            if kind == "training":
+                first_call[column] = time.perf_counter() - start
+            run()
+            candidates[kind][column] = run
+    times = {kind: {column: [] for column in c} for kind, c in candidates.items()}
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        for kind, columns in candidates.items():
+            for column, run in columns.items():
+                start = time.perf_counter()
+                run()
+                times[kind][column].append(time.perf_counter() - start)
+    result = {
+        kind: {column: float(np.median(t) * 1e3) for column, t in columns.items()}
+        for kind, columns in times.items()
+    }
+    return result | {"first call": first_call}
+
+
+def candidate(column, name, n, t, d, h):
+    """Returns {"training": function, "inference": function} of a column, or None."""
+    draw = np.random.default_rng(0).normal
+    x, upstream = (draw(size=(n, t, k)).astype(np.float32) for k in (d, h))
+    if column == "torch":
+        return of_torch(name, x, upstream, d, h)
+    if column == "BlockLSTMV2":
+        return of_block_lstm(x, d, h) if name == "LSTM" else None
+    module = layers if column in OURS else keras.layers
+    layer = getattr(module, name)(h, return_sequences=True)
+    layer.build(x.shape)
+    x, upstream = tf.constant(x), tf.constant(upstream)
+    function = tf.function(autograph=False, jit_compile=column.endswith("jit") or None)
+
+    @function
+    def training(x, upstream):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            outputs = layer(x, training=True)
+        variables = [x, *(weight.value for weight in layer.trainable_weights)]
+        return tape.gradient(outputs, variables, output_gradients=upstream)
+
+    inference = function(layer.call)
+    return {
+        "training": lambda: [g.numpy() for g in training(x, upstream)],
+        "inference": lambda: inference(x).numpy(),
+    }
+
+
+def of_torch(name, x, upstream, d, h):
+    """Returns the functions of `torch.nn.LSTM` or `RNN`, or None without PyTorch."""
+    try:
+        import torch
+    except ImportError:
+        return None
+    module = getattr(torch.nn, {"SimpleRNN": "RNN"}.get(name, name))(
+        d, h, batch_first=True
+    )
+    x, upstream = torch.tensor(x, requires_grad=True), torch.tensor(upstream)
+
+    def training():
+        outputs, _ = module(x)
+        return torch.autograd.grad(outputs, [x, *module.parameters()], upstream)
+
+    def inference():
+        with torch.no_grad():
+            return module(x)
+
+    return {"training": training, "inference": inference}
+
+
+def of_block_lstm(x, d, h):
+    """Returns the forward pass of TensorFlow's fused kernel, which is time-major."""
+    x = tf.constant(x.swapaxes(0, 1))
+    state, peephole = tf.zeros((x.shape[1], h)), tf.zeros(h)
+    weights, bias = tf.random.normal((d + h, 4 * h), stddev=0.05), tf.zeros(4 * h)
+
+    @tf.function(autograph=False)
+    def inference(x):
+        return tf.raw_ops.BlockLSTMV2(
+            seq_len_max=tf.constant(x.shape[0], tf.int64),
+            x=x,
+            cs_prev=state,
+            h_prev=state,
+            w=weights,
+            wci=peephole,
+            wcf=peephole,
+            wco=peephole,
+            b=bias,
+        ).h
+
+    return {"inference": lambda: inference(x).numpy()}
+
+
+def table(results):
+    """Returns the results as Markdown tables."""
+    lines = []
+    for name in ("LSTM", "SimpleRNN"):
+        for kind in ("training", "inference", "first call"):
+            rows = {
+                case: results[f"{name} {kind} {case}"]
+                for case in range(len(CASES))
+                if f"{name} {kind} {case}" in results
+            }
+            if not rows:
+                continue
+            unit = "s" if kind == "first call" else "ms"
+            lines += ["", f"**{name}, {kind}** ({unit})", ""]
+            lines += [f"| N, T, D, H | {' | '.join(COLUMNS)} | ratio | ÷ torch |"]
+            lines += ["|---" * (len(COLUMNS) + 3) + "|"]
+            ratios = []
+            for case, row in rows.items():
+                cells = [f"{row[c]:.2f}" if c in row else "" for c in COLUMNS]
+                ours = row["kerasdl graph"]
+                ratios.append(ours / min(row[c] for c in KERAS))
+                by_torch = f"{ours / row['torch']:.2f}" if "torch" in row else ""
+                cells += [f"{ratios[-1]:.2f}", by_torch]
+                size = ", ".join(map(str, CASES[case]))
+                lines += [f"| {size} | {' | '.join(cells)} |"]
+            if kind != "first call":
+                mean = float(np.exp(np.mean(np.log(ratios))))
+                lines += ["", f"Geometric mean of the ratios: {mean:.2f}."]
+    return "\n".join(lines[1:]) + "\n"
+
+
+def read_results(output):
+    """Returns the results beside `output`, so that runs in pieces make one table."""
+    path = f"{output}.json"
+    if not output or not os.path.exists(path):
+        return {}
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def write_results(output, results):
+    """Writes the table to `output` and the results to `output`.json."""
+    if not output:
+        return
+    for path, text in (
+        (output, table(results)),
+        (f"{output}.json", json.dumps(results, indent=1)),
+    ):
+        with open(f"{path}.new", "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(f"{path}.new", path)
+
+
+if __name__ == "__main__":
+    app.run(main)

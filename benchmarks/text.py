@@ -1,0 +1,175 @@
+"""Seconds an epoch of the five text models, beside the same models in PyTorch.
+
+    python benchmarks/text.py --root=SENTIMENT_FOLDER
+
+Both sides train on the same batches (length-bucketed, padded) with Adam, the same sizes,
+dropout and initial vectors' width, on the same number of threads; the first epoch warms
+up and compiles, the best of the next two counts. Needs PyTorch, which kerasdl does not.
+"""
+
+import argparse
+import os
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import tensorflow as tf
+import torch
+
+from configs.text import average, bag_of_words, glove_average, glove_lstm, glove_rnn
+from kerasdl.data.text_batches import TextBatches
+from kerasdl.training.loop import make_train_step
+from kerasdl.training.text import (
+    BATCH_SIGNATURE,
+    TextCorpus,
+    build_classifier,
+    make_optimizer,
+    training_loss,
+)
+
+CONFIGS = {
+    "bag_of_words": bag_of_words,
+    "average": average,
+    "glove_average": glove_average,
+    "glove_rnn": glove_rnn,
+    "glove_lstm": glove_lstm,
+}
+TIMED_EPOCHS = 2
+
+
+class TorchBag(torch.nn.Module):
+    """Model 1 in PyTorch."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.table = torch.nn.Embedding(size, 1, padding_idx=0)
+        self.bias = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, ids):
+        """Logits (N,)."""
+        ids = ids.sort(dim=1, descending=True).values
+        first = torch.ones_like(ids, dtype=torch.bool)
+        first[:, 1:] = ids[:, 1:] != ids[:, :-1]
+        return (self.table(ids)[..., 0] * (first & (ids != 0))).sum(dim=1) + self.bias
+
+
+class TorchVectors(torch.nn.Module):
+    """Models 2 to 5 in PyTorch."""
+
+    def __init__(self, size: int, width: int, model) -> None:
+        super().__init__()
+        self.fields = model
+        self.table = torch.nn.Embedding(size, width, padding_idx=0)
+        self.recurrent = None
+        if model.name != "average":
+            kind = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM}[model.name]
+            self.recurrent = kind(width, model.units, batch_first=True)
+        self.head = torch.nn.Linear(width if model.name == "average" else model.units, 1)
+
+    def vectors(self, ids):
+        """Word vectors (N, T, D) and mask (N, T)."""
+        mask = ids != 0
+        if self.fields.word_dropout:
+            dropped = torch.rand(ids.shape) < self.fields.word_dropout
+            ids = torch.where(dropped & mask, 1, ids)
+        return torch.dropout(self.table(ids), self.fields.dropout, self.training), mask
+
+    def score(self, vectors, mask):
+        """Logits (N,)."""
+        lengths = mask.sum(dim=1)
+        if self.recurrent is None:
+            encoded = (vectors * mask[..., None]).sum(dim=1) / lengths[:, None]
+        else:
+            outputs, _ = self.recurrent(vectors)
+            encoded = outputs[torch.arange(len(outputs)), lengths - 1]
+        encoded = torch.dropout(encoded, self.fields.head_dropout, self.training)
+        return self.head(encoded)[:, 0]
+
+    def forward(self, ids):
+        """Logits (N,)."""
+        return self.score(*self.vectors(ids))
+
+
+def torch_step(model, config):
+    """One training step in PyTorch, as `kerasdl.training.text.training_loss` defines it."""
+    optimizer = torch.optim.Adam(model.parameters(), config.learning_rate)
+    criterion = torch.nn.functional.binary_cross_entropy_with_logits
+
+    def loss_of(ids, labels):
+        if not config.adversarial:
+            return criterion(model(ids), labels)
+        vectors, mask = model.vectors(ids)
+        value = criterion(model.score(vectors, mask), labels)
+        (gradient,) = torch.autograd.grad(value, vectors, retain_graph=True)
+        gradient = gradient * mask[..., None]
+        norm = gradient.square().sum(dim=(1, 2), keepdim=True).sqrt()
+        moved = vectors + config.adversarial * gradient / (norm + 1e-12)
+        return 0.5 * (value + criterion(model.score(moved, mask), labels))
+
+    def step(ids, labels):
+        loss = loss_of(torch.from_numpy(ids).long(), torch.from_numpy(labels).float())
+        optimizer.zero_grad()
+        loss.backward()
+        if config.clip_norm:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
+        optimizer.step()
+        return loss.item()
+
+    return step
+
+
+def best_epoch(step, batches) -> float:
+    """Seconds of the fastest epoch after the first."""
+    seconds = []
+    for epoch in range(1 + TIMED_EPOCHS):
+        started = time.perf_counter()
+        for ids, labels in batches(epoch):
+            step(ids, labels)
+        seconds.append(time.perf_counter() - started)
+    return min(seconds[1:])
+
+
+def main() -> None:
+    """Prints a row a model."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--root", required=True, help="a folder of labelled sentences")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--models", default=",".join(CONFIGS))
+    arguments = parser.parse_args()
+    tf.config.threading.set_intra_op_parallelism_threads(arguments.threads)
+    torch.set_num_threads(arguments.threads)
+    print(f"{'model':16} {'kerasdl':>8} {'PyTorch':>8} {'ratio':>6}   seconds an epoch")
+    for name in arguments.models.split(","):
+        config = CONFIGS[name].get_config()
+        config.data.root = arguments.root
+        corpus = TextCorpus(config)
+        train = corpus.splits["train"]
+        batches = TextBatches(train.rows, train.labels, config.batch_size, config.seed)
+        keras.utils.set_random_seed(config.seed)
+        model, _ = build_classifier(config, corpus.vocabulary, 2)
+        optimizer = make_optimizer(config)
+        optimizer.build(model.trainable_variables)
+        tf_step = make_train_step(
+            model,
+            optimizer,
+            training_loss(model, config),
+            input_signature=None if config.xla else list(BATCH_SIGNATURE),
+            jit_compile=config.xla,
+        )
+        ours = best_epoch(lambda *batch: float(tf_step(batch)["loss"]), batches)
+        size = len(corpus.vocabulary)
+        if name == "bag_of_words":
+            peer = TorchBag(size)
+        else:
+            peer = TorchVectors(size, model.word_vectors.width, config.model)
+        theirs = best_epoch(torch_step(peer.train(), config), batches)
+        print(f"{name:16} {ours:8.2f} {theirs:8.2f} {ours / theirs:6.2f}", flush=True)
+        np.testing.assert_equal(
+            sum(p.numel() for p in peer.parameters()) >= model.count_params(), True
+        )
+
+
+if __name__ == "__main__":
+    main()

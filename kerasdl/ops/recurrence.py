@@ -1,0 +1,197 @@
+"""What all recurrent networks share: how a sequence is run and differentiated.
+
+A network is a hashable object with the two sweeps over time that are its equations:
+
+    forward(x, states, weights, counts, dropout, keep, sequence, unroll)
+        -> (states after the last step, saved): `saved` starts with the sequence of
+        hidden states (T, N, H) where `keep` or `sequence` is true, and is all that
+        `backward` needs where `keep` is.
+    backward(x, states, weights, counts, dropout, saved, d_sequence, d_states, unroll,
+             norms=False)
+        -> (d_x (T, N, D), d_states, d_weights, norms): the last a list of (T, N) with
+        the norms of what reaches each state at every step, empty unless asked for.
+
+Inside, time leads. `states` is [h] or [h, c], each (N, H); `weights` [kernel, recurrent
+kernel] or those and the bias; `counts` None or bool (T, N, 1); `dropout` the factors for
+inputs and states, None or (N, ·) or (gates, N, ·) each; `d_sequence` None or (T, N, H).
+"""
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from kerasdl.ops.compilation import compiled, compiles, in_xla, split_point
+from kerasdl.ops.custom_gradients import with_backward
+from kerasdl.ops.segments import backward_in_segments, forward_in_segments
+from kerasdl.ops.sequences import step_count, swap_batch_and_time, time_major_mask
+
+
+class Plan(NamedTuple):
+    """How a sequence is run, apart from its tensors.
+
+    Attributes:
+        network: the network; see the module.
+        return_sequences: whether the sequence of hidden states is an output.
+        unroll: write the steps out instead of a loop.
+        recompute: None, "sqrt" or "all"; see `kerasdl.ops.lstm`.
+    """
+
+    network: Any
+    return_sequences: bool
+    unroll: bool
+    recompute: str | None
+
+
+def run_sequence(plan, x, states, weights, mask=None, dropout=(None, None)):
+    """Runs a network over a batch of sequences, with its hand-derived gradient.
+
+    Args:
+        plan: a `Plan`.
+        x: (N, T, D).
+        states: list of (N, H), the states before the first step.
+        weights: list of the network's weights.
+        mask: (N, T) or None.
+        dropout: factors for x_t and for h_{t-1}, constants.
+
+    Returns:
+        [sequence (N, T, H) where the plan asks for it, *states after the last step].
+    """
+    batch, steps = x.shape[0], step_count(x)
+    units = states[0].shape[1]
+    on_its_own = compiles(steps, plan.unroll)
+    half = split_point(x, units) if on_its_own else None
+    if half is not None:
+        halves = []
+        for part in (slice(None, half), slice(half, None)):
+            halves.append(
+                _run(
+                    plan,
+                    True,
+                    x[part],
+                    [state[part] for state in states],
+                    weights,
+                    None if mask is None else mask[part],
+                    [None if m is None else m[..., part, :] for m in dropout],
+                )
+            )
+        outputs = [tf.concat(pair, axis=0) for pair in zip(*halves, strict=True)]
+    else:
+        outputs = _run(plan, on_its_own, x, states, weights, mask, dropout)
+    if plan.return_sequences:
+        outputs[0].set_shape([batch, x.shape[1], units])
+    return outputs
+
+
+def _run(plan, on_its_own, x, states, weights, mask, dropout):
+    def unpacked(inputs):
+        inputs = list(inputs)
+        return inputs[0], inputs[1 : 1 + len(states)], inputs[1 + len(states) :]
+
+    def passes(plan, on_its_own):
+        forward_pass = compiled(_forward, plan) if on_its_own else None
+        backward_pass = compiled(_backward, plan) if on_its_own else None
+
+        def forward(*inputs):
+            arguments = (*unpacked(inputs), mask, list(dropout))
+            return forward_pass(*arguments) if on_its_own else _forward(plan, *arguments)
+
+        def backward(inputs, saved, gradients):
+            arguments = (*unpacked(inputs), mask, list(dropout), saved, gradients)
+            return (
+                backward_pass(*arguments) if on_its_own else _backward(plan, *arguments)
+            )
+
+        return forward, backward
+
+    # XLA does not compile the derivative of a loop that stacks what it emits.
+    written_out = plan.unroll or (in_xla() and isinstance(step_count(x), int))
+    second_order = passes(plan._replace(unroll=written_out, recompute=None), False)
+    run = with_backward(*passes(plan, on_its_own), second_order)
+    return run(x, *states, *weights)
+
+
+def _forward(plan, x, states, weights, mask, dropout):
+    x, counts = swap_batch_and_time(x), time_major_mask(mask)
+    options = {"sequence": plan.return_sequences, "unroll": plan.unroll}
+    if plan.recompute == "sqrt":
+        states, sequence, saved = forward_in_segments(
+            plan.network, x, states, weights, counts, dropout, **options
+        )
+    else:
+        keep = plan.recompute is None
+        states, saved = plan.network.forward(
+            x, states, weights, counts, dropout, keep=keep, **options
+        )
+        sequence = saved[:1]
+        saved = [x, *saved] if keep else []
+    outputs = list(states)
+    if plan.return_sequences:
+        outputs.insert(0, swap_batch_and_time(sequence[0]))
+    return outputs, saved
+
+
+def _backward(plan, x, states, weights, mask, dropout, saved, gradients):
+    counts = time_major_mask(mask)
+    d_sequence = None
+    if plan.return_sequences:
+        d_sequence, *gradients = gradients
+        d_sequence = swap_batch_and_time(d_sequence)
+    options = {"unroll": plan.unroll}
+    if plan.recompute == "sqrt":
+        d_x, d_states, d_weights = backward_in_segments(
+            plan.network,
+            swap_batch_and_time(x),
+            weights,
+            counts,
+            dropout,
+            saved,
+            d_sequence,
+            gradients,
+            **options,
+        )
+    else:
+        if saved:
+            x, *saved = saved
+        else:
+            x = swap_batch_and_time(x)
+            _, saved = plan.network.forward(
+                x, states, weights, counts, dropout, keep=True, sequence=False, **options
+            )
+        d_x, d_states, d_weights, _ = plan.network.backward(
+            x,
+            states,
+            weights,
+            counts,
+            dropout,
+            saved,
+            d_sequence,
+            gradients,
+            **options,
+        )
+    return [swap_batch_and_time(d_x), *d_states, *d_weights]
+
+
+def gradient_norms(network, x, states, weights, d_sequence, mask=None):
+    """Returns the norms of what reaches each state at every step, (N, T) each.
+
+    Args:
+        network: the network; see the module.
+        x: (N, T, D).
+        states: list of (N, H).
+        weights: list of the network's weights.
+        d_sequence: ∂L/∂h_t at every step, from outside, (N, T, H).
+        mask: (N, T) or None.
+    """
+    x, counts = swap_batch_and_time(x), time_major_mask(mask)
+    arguments = (x, states, weights, counts, (None, None))
+    options = {"unroll": False}
+    _, saved = network.forward(*arguments, keep=True, sequence=False, **options)
+    *_, norms = network.backward(
+        *arguments,
+        saved,
+        swap_batch_and_time(d_sequence),
+        [tf.zeros_like(state) for state in states],
+        norms=True,
+        **options,
+    )
+    return [tf.transpose(norm) for norm in norms]
