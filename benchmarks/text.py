@@ -1,6 +1,6 @@
 """Seconds an epoch of the five text models, beside the same models in PyTorch.
 
-    python benchmarks/text.py --root=SENTIMENT_FOLDER
+    python -m benchmarks.text --root=SENTIMENT_FOLDER
 
 Both sides train on the same batches (length-bucketed, padded) with Adam, the same sizes,
 dropout and initial vectors' width, on the same number of threads; the first epoch warms
@@ -93,7 +93,7 @@ class TorchVectors(torch.nn.Module):
 
 
 def torch_step(model, config):
-    """One training step in PyTorch, as `kerasdl.training.text.training_loss` defines it."""
+    """One training step in PyTorch, with the loss of `kerasdl.training.text`."""
     optimizer = torch.optim.Adam(model.parameters(), config.learning_rate)
     criterion = torch.nn.functional.binary_cross_entropy_with_logits
 
@@ -158,7 +158,7 @@ def main() -> None:
             input_signature=None if config.xla else list(BATCH_SIGNATURE),
             jit_compile=config.xla,
         )
-        ours = best_epoch(lambda *batch: float(tf_step(batch)["loss"]), batches)
+        ours = best_epoch(lambda *batch, s=tf_step: float(s(batch)["loss"]), batches)
         size = len(corpus.vocabulary)
         if name == "bag_of_words":
             peer = TorchBag(size)

@@ -48,7 +48,7 @@ def get_config() -> ConfigDict:
     config.model.recurrent_dropout = 0.0
     config.model.head_dropout = 0.2  # before the linear layer
 
-    config.epochs = 12
+    config.epochs = 8
     config.batch_size = 64  # sentences
     config.learning_rate = 3e-3
     config.schedule = "cosine"  # to 0 over `epochs`; or "exponential"

@@ -15,10 +15,11 @@ def get_config() -> ConfigDict:
     config.model.name = "rnn"
     config.model.vectors = "glove"
     config.model.units = 128
-    config.model.word_dropout = 0.1
-    config.model.dropout = 0.3
-    config.model.head_dropout = 0.5
-    config.epochs = 10
+    config.model.dropout = 0.2
+    config.model.head_dropout = 0.3
+    config.epochs = 12
+    config.batch_size = 128
+    config.adversarial = 0.3
     config.learning_rate = 1e-3
     config.clip_norm = 1.0
     return config

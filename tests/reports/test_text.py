@@ -1,0 +1,57 @@
+import numpy as np
+from PIL import Image
+
+from kerasdl.reports.text import (
+    Shown,
+    confident_mistakes,
+    save_accuracy_by_length,
+    save_word_effects,
+)
+from kerasdl.reports.text_comparison import comparison_table
+
+
+def pixels(path):
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB")).astype(int)
+
+
+def test_most_confident_mistakes_first():
+    probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.99, 0.01]])
+    labels = np.array([1, 1, 0, 1])
+    assert confident_mistakes(labels, probabilities, 5).tolist() == [3, 0, 2]
+    assert confident_mistakes(labels, probabilities, 2).tolist() == [3, 0]
+    assert not len(confident_mistakes(np.array([0, 1, 1, 0]), probabilities, 3))
+
+
+def test_words_are_coloured_by_their_effect(tmp_path):
+    def draw(name, effects):
+        sentence = Shown("a $b$ c", ["a", "$b$", "c"], np.array(effects), "1", "0", 0.8)
+        save_word_effects([sentence], tmp_path / name)
+        return pixels(tmp_path / name)
+
+    for_it, against = draw("a.png", [0.0, 2.0, 0.0]), draw("b.png", [0.0, -2.0, 0.0])
+    assert for_it.shape == against.shape
+    orange, blue = np.array([230, 159, 0]), np.array([86, 180, 233])
+    assert (np.abs(for_it - orange).max(axis=2) < 3).sum() > 50
+    assert (np.abs(against - blue).max(axis=2) < 3).sum() > 50
+    assert not (np.abs(for_it - blue).max(axis=2) < 3).any()
+
+
+def test_accuracy_by_length_groups_what_is_rare(tmp_path):
+    random = np.random.default_rng(0)
+    lengths = random.integers(1, 300, 2000)
+    save_accuracy_by_length(lengths, random.random(2000) < 0.9, tmp_path / "l.png")
+    save_accuracy_by_length(np.full(3, 7), np.ones(3, bool), tmp_path / "one.png")
+    assert min(pixels(tmp_path / "l.png").shape[:2]) > 250
+
+
+def test_comparison_has_the_splits_that_were_scored():
+    figures = {"parameters": 3, "bytes": 2_500_000, "seconds": 1.25}
+    figures["sentences_per_second"] = 1000
+    runs = {
+        "a": figures | {"train/accuracy": 0.5, "val/accuracy": 0.9321},
+        "b": figures | {"train/accuracy": 0.5, "val/accuracy": 0.9},
+    }
+    table = comparison_table(runs)
+    assert table.header[:4] == ["model", "train accuracy", "val accuracy", "parameters"]
+    assert table.rows[0] == ["a", "50.00%", "93.21%", 3, "2.50", "1.2", 1000]
