@@ -12,7 +12,7 @@ a scatter.
 
 import tensorflow as tf
 
-from kerasdl.data.vocabulary import END, NULL, START
+from kerasdl.data.vocabulary import END, NULL, START, UNK
 
 
 def check_positive_integer(name, value):
@@ -27,9 +27,10 @@ def check_positive_integer(name, value):
 def word_log_probabilities(logits):
     """Log-probabilities of the words that a caption may contain.
 
-    ``<NULL>`` and ``<START>`` are inputs only and get −∞. The rest keeps the model's own
-    probability, not renormalised, so that a caption's score is the log-probability that
-    the training loss measures.
+    ``<NULL>`` and ``<START>`` are inputs only, and ``<UNK>`` stands for a word that a
+    reader would miss: they get −∞. The rest keeps the model's own probability, not
+    renormalised, so that a caption's score is the log-probability that the training loss
+    measures.
 
     Args:
         logits: float (N, V).
@@ -39,7 +40,7 @@ def word_log_probabilities(logits):
     """
     log_p = tf.nn.log_softmax(tf.cast(logits, "float32"))
     word = tf.range(tf.shape(log_p)[-1])
-    forbidden = tf.equal(word, NULL) | tf.equal(word, START)  # (V,)
+    forbidden = tf.logical_and(word <= UNK, tf.not_equal(word, END))  # (V,)
     return tf.where(forbidden, tf.constant(float("-inf")), log_p)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from kerasdl.errors import InputError
@@ -12,8 +13,8 @@ from kerasdl.models.backbones import build_backbone
 
 # ImageNet's mean and standard deviation, R, G, B: the normalised units in which the
 # picture is optimised are (RGB / 255 - mean) / std.
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+IMAGENET_MEAN = np.array((0.485, 0.456, 0.406))
+IMAGENET_STD = np.array((0.229, 0.224, 0.225))
 
 
 class Layers(NamedTuple):
@@ -43,16 +44,17 @@ STYLE_LAYERS = {
 
 def to_grey_levels(images: tf.Tensor) -> tf.Tensor:
     """Normalised units to RGB in 0..255, the same shape (N, H, W, 3)."""
-    return images * [255 * std for std in IMAGENET_STD] + [
-        255 * mean for mean in IMAGENET_MEAN
-    ]
+    return images * _grey(IMAGENET_STD) + _grey(IMAGENET_MEAN)
 
 
 def to_normalised(images: tf.Tensor) -> tf.Tensor:
     """RGB in 0..255 to normalised units, the same shape (N, H, W, 3)."""
-    return (images - [255 * mean for mean in IMAGENET_MEAN]) / [
-        255 * std for std in IMAGENET_STD
-    ]
+    return (images - _grey(IMAGENET_MEAN)) / _grey(IMAGENET_STD)
+
+
+def _grey(values: np.ndarray) -> np.ndarray:
+    """Shares of the range of a channel as grey levels, float32."""
+    return (255 * values).astype(np.float32)
 
 
 class FeatureExtractor:
@@ -89,7 +91,7 @@ class FeatureExtractor:
         network = build_backbone(backbone, output="grid", weights=weights or "default")
         self.names = tuple(layers)
         self.layers = tuple(_layer_name(network, name) for name in layers)
-        network = _any_size(network, pooling, mixed_precision)
+        network, self._takes_normalised = _adapted(network, pooling, mixed_precision)
         outputs = [network.get_layer(name).output for name in self.layers]
         self._model = keras.Model(network.inputs, outputs)
         self._model.trainable = False
@@ -98,9 +100,9 @@ class FeatureExtractor:
     def __call__(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Layer -> float32 (N, H_l, W_l, C_l), of normalised pictures (N, H, W, 3)."""
         constants = [tf.constant(value) for value in self._values]
-        outputs, _ = self._model.stateless_call(
-            [], constants, to_grey_levels(images), training=False
-        )
+        if not self._takes_normalised:
+            images = to_grey_levels(images)
+        outputs, _ = self._model.stateless_call([], constants, images, training=False)
         outputs = [outputs] if len(self.names) == 1 else outputs
         return {
             name: tf.cast(output, tf.float32)
@@ -120,13 +122,29 @@ def _layer_name(network: keras.Model, name: str) -> str:
     return below[-1]
 
 
-def _any_size(network: keras.Model, pooling: str, mixed_precision: bool) -> keras.Model:
-    """The network with inputs of any size, pooling and precision as asked for."""
+def _adapted(
+    network: keras.Model, pooling: str, mixed_precision: bool
+) -> tuple[keras.Model, bool]:
+    """The network with inputs of any size, pooling and precision as asked for.
+
+    Returns:
+        The network, and whether it takes normalised units: where its preprocessing is a
+        layer of scales and offsets, the affine map to grey levels is folded into it,
+        for a pass over the picture is as dear as a layer of few channels.
+    """
+    folded = False
 
     def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
+        nonlocal folded
         config = layer.get_config()
         if isinstance(layer, keras.layers.InputLayer):
             config["batch_shape"] = (None, None, None, 3)
+        elif layer.name == "preprocessing":
+            scale = np.asarray(config["scale"], np.float64)
+            offset = np.asarray(config["offset"]) + scale * 255 * IMAGENET_MEAN
+            config["scale"] = (scale * 255 * IMAGENET_STD).tolist()
+            config["offset"] = offset.tolist()
+            folded = True
         elif mixed_precision:
             config["dtype"] = "mixed_bfloat16"
         kind = type(layer)
@@ -136,4 +154,4 @@ def _any_size(network: keras.Model, pooling: str, mixed_precision: bool) -> kera
 
     cloned = keras.models.clone_model(network, clone_function=clone)
     cloned.set_weights(network.get_weights())
-    return cloned
+    return cloned, folded

@@ -62,24 +62,36 @@ class StyleNetwork:
                     f"`feature_divisors` must name layers among {', '.join(names)}, "
                     f"got {name!r}."
                 )
-        self._scales = {name: 1 / divisor for name, divisor in divisors.items()}
+        self._scales = {name: 1 / divisors.get(name, 1.0) for name in names}
 
     def features(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Layer -> (N, H_l, W_l, C_l), divided, of normalised pictures (N, H, W, 3)."""
-        features = self._extract(images)
-        for name, scale in self._scales.items():
-            features[name] *= scale
-        return features
+        """Layer -> (N, H_l, W_l, C_l), undivided, of normalised pictures (N, H, W, 3)."""
+        return self._extract(images)
 
     def content_features(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """P_l of the content layers."""
+        """P_l of the content layers, undivided."""
         features = self.features(images)
         return {name: features[name] for name in self.content_layers}
 
     def style_grams(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """A_l of the style layers."""
-        features = self.features(images)
-        return {name: gram_matrix(features[name]) for name in self.style_layers}
+        """A_l of the style layers, of features divided as the options say."""
+        return self.grams(self.features(images))
+
+    def content_loss(
+        self, features: Mapping[str, tf.Tensor], name: str, target: tf.Tensor
+    ) -> tf.Tensor:
+        """Σ (F − P)² of a layer's divided features, from undivided ones."""
+        return self._scales[name] ** 2 * content_loss(features[name], target)
+
+    def grams(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """G_l of the style layers, of divided features, from undivided ones.
+
+        The C x C matrix is divided by the square instead of the larger features.
+        """
+        return {
+            name: self._scales[name] ** 2 * gram_matrix(features[name])
+            for name in self.style_layers
+        }
 
 
 class StyleObjective:
@@ -138,8 +150,12 @@ class StyleObjective:
         self, content: tf.Tensor, grams: Mapping[str, tf.Tensor], total: float
     ) -> None:
         flat = sum(
-            float(content_loss(p, tf.reduce_mean(p, (1, 2), keepdims=True)))
-            for p in self._content.values()
+            float(
+                self._network.content_loss(
+                    self._content, name, tf.reduce_mean(p, (1, 2), keepdims=True)
+                )
+            )
+            for name, p in self._content.items()
         )
         self._content_weight /= max(flat, _SMALL)
         self._tv_weight /= max(float(total_variation(content)), _SMALL)
@@ -151,11 +167,12 @@ class StyleObjective:
         """The weighted terms in the order of `terms`, (len(terms),), of (1, H, W, 3)."""
         features = self._network.features(image)
         content = [
-            self._content_weight * content_loss(features[name], target)
+            self._content_weight * self._network.content_loss(features, name, target)
             for name, target in self._content.items()
         ]
+        grams = self._network.grams(features)
         style = [
-            style_loss([gram_matrix(features[name])], [target], [weight])
+            style_loss([grams[name]], [target], [weight])
             for (name, target), weight in zip(
                 self._style.items(), self._layer_weights, strict=True
             )

@@ -15,7 +15,7 @@ from kerasdl.errors import InputError
 from kerasdl.models.style_network import apply_to_any_size, build_style_network
 from kerasdl.style.examples import drawn_town
 from kerasdl.style.features import to_normalised
-from kerasdl.style.losses import content_loss, gram_matrix, total_variation
+from kerasdl.style.losses import content_loss, total_variation
 from kerasdl.style.objective import StyleNetwork
 from kerasdl.style.options import NetworkOptions, StyleOptions, numbers
 from kerasdl.style.pictures import fit_shorter_side, read_srgb
@@ -120,13 +120,16 @@ class NetworkObjective:
             count = len(reference)
             features = tf.function(self._network.features)(images)
             flat = sum(
-                content_loss(f, tf.reduce_mean(f, (1, 2), keepdims=True))
-                for f in (features[name] for name in self._network.content_layers)
+                self._network.content_loss(
+                    features, name, tf.reduce_mean(features[name], (1, 2), keepdims=True)
+                )
+                for name in self._network.content_layers
             )
+            grams = self._network.grams(features)
             self._content_weight *= count / float(flat)
             self._tv_weight *= count / float(total_variation(images))
             for name, target in self._targets.items():
-                start = float(content_loss(gram_matrix(features[name]), target)) / count
+                start = float(content_loss(grams[name], target)) / count
                 self._style_weights[name] /= sum(raw) * start
 
     def terms(self, images: tf.Tensor, styled: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -135,11 +138,13 @@ class NetworkObjective:
         wanted = self._network.content_features(_normalised(images))
         picture = _normalised(styled)
         features = self._network.features(picture)
-        content = tf.add_n([content_loss(features[n], p) for n, p in wanted.items()])
+        grams = self._network.grams(features)
+        content = tf.add_n(
+            [self._network.content_loss(features, n, p) for n, p in wanted.items()]
+        )
         style = tf.add_n(
             [
-                self._style_weights[name]
-                * content_loss(gram_matrix(features[name]), target)
+                self._style_weights[name] * content_loss(grams[name], target)
                 for name, target in self._targets.items()
             ]
         )

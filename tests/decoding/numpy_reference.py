@@ -8,7 +8,7 @@ import itertools
 
 import numpy as np
 
-from kerasdl.data.vocabulary import END, NULL, START
+from kerasdl.data.vocabulary import END, NULL, START, UNK
 
 
 def _sigmoid(x):
@@ -57,7 +57,7 @@ def log_probability(decoder, features, caption):
 
 
 def _words(log_p):
-    return [token for token in range(len(log_p)) if token not in (NULL, START)]
+    return [token for token in range(len(log_p)) if token not in (NULL, START, UNK)]
 
 
 def greedy(decoder, features, max_length):
@@ -91,7 +91,7 @@ def beam(decoder, features, max_length, beam_size, length_penalty):
 
 def every_caption(vocabulary_size, max_length):
     """All captions that a search may return: ended by `<END>`, or of full length."""
-    words = [w for w in range(vocabulary_size) if w not in (NULL, START, END)]
+    words = [w for w in range(vocabulary_size) if w not in (NULL, START, END, UNK)]
     for length in range(max_length):
         for beginning in itertools.product(words, repeat=length):
             yield [*beginning, END]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasdl.data.vocabulary import END, NULL, START
+from kerasdl.data.vocabulary import END, NULL, START, UNK
 from kerasdl.decoding.greedy import greedy_decode, word_log_probabilities
 from tests.decoding import numpy_reference
 from tests.decoding.problems import FEATURES, features, sharp_decoder
@@ -40,22 +40,22 @@ def test_score_is_what_teacher_forcing_gives():
     )
 
 
-def test_null_and_start_are_never_said():
+def test_what_is_no_word_is_never_said():
     decoder = sharp_decoder()
     kernel, bias = decoder.vocabulary.get_weights()
-    bias[[NULL, START]] = 50.0
+    bias[[NULL, START, UNK]] = 50.0
     decoder.vocabulary.set_weights([kernel, bias])
     ids, score = greedy_decode(decoder, features(20), 10)
     for caption in captions_of(ids):
-        assert START not in caption and len(caption) >= 1
+        assert not {START, UNK} & set(map(int, caption)) and len(caption) >= 1
     # The model's own probability: nearly all of it is on what may not be said.
     assert (score.numpy() < -20).all()
 
 
 def test_word_log_probabilities_keep_the_models_own():
     log_p = word_log_probabilities(tf.zeros((1, 5))).numpy()[0]
-    assert np.isneginf(log_p[[NULL, START]]).all()
-    np.testing.assert_allclose(log_p[END:], np.log(1 / 5), rtol=1e-6)
+    assert np.isneginf(log_p[[NULL, START, UNK]]).all()
+    np.testing.assert_allclose(log_p[[END, 4]], np.log(1 / 5), rtol=1e-6)
 
 
 def test_equally_probable_words_give_the_lower_id():
@@ -64,10 +64,10 @@ def test_equally_probable_words_give_the_lower_id():
             return (features,)
 
         def step(self, tokens, state):
-            return tf.tile([[9.0, 9.0, 0.0, 1.0, 1.0]], [tf.shape(tokens)[0], 1]), state
+            return tf.tile([[9.0, 9.0, 0.0, 9.0, 1.0, 1.0]], [tf.shape(tokens)[0], 1]), state
 
     ids, _ = greedy_decode(Undecided(), tf.zeros((2, 1)), 3)
-    assert ids.numpy().tolist() == [[3, 3, 3]] * 2
+    assert ids.numpy().tolist() == [[4, 4, 4]] * 2
 
 
 def test_dynamic_batch_in_a_graph_equals_eager():
