@@ -316,11 +316,11 @@ def time_to_loss(given: argparse.Namespace) -> None:
     print(f"\n{RECIPE}: 200 iterations, {seconds:.1f} s, loss {target:.0f}")
     for label, changes in {
         "L-BFGS": {"optimizer": "lbfgs"},
-        "Adam at 0.3": {"learning_rate": 0.3, "decay_at": 0},
-        "two scales, Adam at 0.3": {
+        "Adam at 0.1": {"learning_rate": 0.1, "decay_at": 0},
+        "two scales, Adam at 0.1": {
             "scales": 2,
             "coarse_iterations": 30,
-            "learning_rate": 0.3,
+            "learning_rate": 0.1,
             "decay_at": 0,
         },
     }.items():

@@ -27,14 +27,14 @@ TOKENIZERS = ("whitespace", "text")
 
 
 def split_tokens(text: str) -> list[str]:
-    r"""The tokens between ASCII white space: space, \\t, \\n, \\v, \\f and \\r.
+    r"""The tokens between ASCII white space: space, \t, \n, \v, \f and \r.
 
     It equals `tf.strings.split`. `str.split` would also split at the separators U+001C
     to U+001F, at U+0085, U+00A0 and the wider Unicode spaces.
 
     Example:
-        >>> split_tokens(" not\\ta  bad\\u00a0place .\\n")
-        ['not', 'a', 'bad\\xa0place', '.']
+        >>> split_tokens(" not\ta  bad\u00a0place .\n")
+        ['not', 'a', 'bad\xa0place', '.']
     """
     # `bytes.split` knows exactly the six ASCII characters, and UTF-8 never hides one of
     # them inside another character.

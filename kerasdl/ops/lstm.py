@@ -74,8 +74,17 @@ def lstm_step(
     Raises:
         ValueError: an unknown activation, or an argument of the wrong shape.
     """
-    x, h, c, kernel, recurrent_kernel, bias = to_tensors(
-        x, h=h, c=c, kernel=kernel, recurrent_kernel=recurrent_kernel, bias=bias
+    x, h, c, kernel, recurrent_kernel, bias, dropout_mask, recurrent_dropout_mask = (
+        to_tensors(
+            x,
+            h=h,
+            c=c,
+            kernel=kernel,
+            recurrent_kernel=recurrent_kernel,
+            bias=bias,
+            dropout_mask=dropout_mask,
+            recurrent_dropout_mask=recurrent_dropout_mask,
+        )
     )
     check_shape("x", x, ("N", "D"))
     _check_weights(x, kernel, recurrent_kernel, bias)

@@ -56,6 +56,10 @@ def run_sequence(plan, x, states, weights, mask=None, dropout=(None, None)):
     Returns:
         [sequence (N, T, H) where the plan asks for it, *states after the last step].
     """
+    dropout = [
+        None if factors is None else tf.convert_to_tensor(factors, dtype=x.dtype)
+        for factors in dropout
+    ]
     batch, steps = x.shape[0], step_count(x)
     units = states[0].shape[1]
     on_its_own = compiles(steps, plan.unroll)
@@ -92,11 +96,11 @@ def _run(plan, on_its_own, x, states, weights, mask, dropout):
         backward_pass = compiled(_backward, plan) if on_its_own else None
 
         def forward(*inputs):
-            arguments = (*unpacked(inputs), mask, list(dropout))
+            arguments = (*unpacked(inputs), mask, dropout)
             return forward_pass(*arguments) if on_its_own else _forward(plan, *arguments)
 
         def backward(inputs, saved, gradients):
-            arguments = (*unpacked(inputs), mask, list(dropout), saved, gradients)
+            arguments = (*unpacked(inputs), mask, dropout, saved, gradients)
             return (
                 backward_pass(*arguments) if on_its_own else _backward(plan, *arguments)
             )

@@ -66,8 +66,16 @@ def simple_rnn_step(
     Raises:
         ValueError: an unknown activation, or an argument of the wrong shape.
     """
-    x, h, kernel, recurrent_kernel, bias = to_tensors(
-        x, h=h, kernel=kernel, recurrent_kernel=recurrent_kernel, bias=bias
+    x, h, kernel, recurrent_kernel, bias, dropout_mask, recurrent_dropout_mask = (
+        to_tensors(
+            x,
+            h=h,
+            kernel=kernel,
+            recurrent_kernel=recurrent_kernel,
+            bias=bias,
+            dropout_mask=dropout_mask,
+            recurrent_dropout_mask=recurrent_dropout_mask,
+        )
     )
     check_shape("x", x, ("N", "D"))
     _check_shapes(x, kernel, recurrent_kernel, bias, h=h)

@@ -167,6 +167,12 @@ def build_captioner(config: ConfigDict, vocabulary_size: int) -> Captioner:
     )
     if model.layer:
         backbone = _up_to(backbone, model.layer)
+    most = min(backbone.output_shape[1:3])
+    if model.grid > most:
+        raise InputError(
+            f"--config.model.grid must be at most {most}, the side of what the backbone "
+            f"gives for {model.image_size} pixels, got {model.grid}."
+        )
     feature_dim = backbone.output_shape[-1] * (model.grid or 1) ** 2
     decoder = CaptionDecoder(
         vocabulary_size,

@@ -64,7 +64,9 @@ def test_equally_probable_words_give_the_lower_id():
             return (features,)
 
         def step(self, tokens, state):
-            return tf.tile([[9.0, 9.0, 0.0, 9.0, 1.0, 1.0]], [tf.shape(tokens)[0], 1]), state
+            return tf.tile(
+                [[9.0, 9.0, 0.0, 9.0, 1.0, 1.0]], [tf.shape(tokens)[0], 1]
+            ), state
 
     ids, _ = greedy_decode(Undecided(), tf.zeros((2, 1)), 3)
     assert ids.numpy().tolist() == [[4, 4, 4]] * 2
