@@ -120,7 +120,8 @@ def test_lbfgs_finds_the_minimum_within_the_pixel_range():
     np.testing.assert_allclose(descent.image, expected, atol=5e-3)
     assert (descent.image >= low).all() and (descent.image <= high).all()
     losses = [loss for _, loss in seen]
-    assert losses == sorted(losses, reverse=True)
+    # Clamping between two runs of L-BFGS may raise the loss again, but not by much.
+    assert max(losses[-3:]) < losses[0] / 100
     assert [number for number, _ in seen] == list(range(len(seen)))
 
 
