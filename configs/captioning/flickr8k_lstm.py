@@ -3,7 +3,7 @@
     python -m trainers.captioning --config=configs/captioning/flickr8k_lstm.py \
         --config.data.root=FLICKR8K_FOLDER --workdir=runs/flickr8k_lstm
 
-Dropout, epochs and beam were chosen by training on 700 of the training pictures and
+Epochs and beam were chosen by training on 700 of the training pictures and
 scoring the other 100. The validation pictures choose the epoch that is kept.
 """
 
