@@ -41,7 +41,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--weights", required=True)
     parser.add_argument("--pictures", required=True)
-    parser.add_argument("--sizes", default="192,512,1024")
+    parser.add_argument("--sizes", default="192,512,1024", help="empty: none")
+    parser.add_argument("--no-time-to-loss", action="store_true")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--peer", choices=PEERS, help=argparse.SUPPRESS)
     parser.add_argument("--task", help=argparse.SUPPRESS)
@@ -53,9 +54,10 @@ def main() -> None:
         channels_last = given.peer == "torch_channels_last"
         print(json.dumps(torch_iterations(given.task, channels_last)))
         return
-    for size in map(int, given.sizes.split(",")):
-        compare(given, size)
-    time_to_loss(given)
+    for size in filter(None, given.sizes.split(",")):
+        compare(given, int(size))
+    if not given.no_time_to_loss:
+        time_to_loss(given)
 
 
 def compare(given: argparse.Namespace, size: int) -> None:

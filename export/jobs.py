@@ -187,17 +187,20 @@ class Job(abc.ABC):
         )
 
     def accuracy(
-        self, answer: Callable[[Example], Mapping[str, np.ndarray]]
+        self,
+        answer: Callable[[Example], Mapping[str, np.ndarray]],
+        quantize: str = "none",
     ) -> dict[str, Any]:
         """How often an export is right on the validation split; empty if nobody can tell.
 
         Args:
             answer: The outputs of `SERVING` for one input, a batch of 1.
+            quantize: How the export was quantised.
 
         Raises:
             InputError: Where it is right less often than the job allows.
         """
-        del answer
+        del answer, quantize
         return {}
 
 

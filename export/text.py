@@ -181,13 +181,16 @@ class TextJob(Job):
         return self._compare(probabilities, self._rows(examples), DEVICE[quantize])
 
     def accuracy(
-        self, answer: Callable[[Example], Mapping[str, np.ndarray]]
+        self,
+        answer: Callable[[Example], Mapping[str, np.ndarray]],
+        quantize: str = "none",
     ) -> dict[str, Any]:
         """Accuracy on the validation split, beside the Keras model's.
 
         Raises:
             InputError: Where it is more than `ACCURACY_LOSS` below.
         """
+        del quantize  # all may cost as much
         split = load_dataset(ConfigDict(self.config)).val
         if not len(split):
             return {}

@@ -132,7 +132,7 @@ def export_tflite(
         )
         description["quantize"] = quantize
         description["accuracy"] = job.accuracy(
-            lambda example: device.run(**job.device_inputs([example])[0])
+            lambda example: device.run(**job.device_inputs([example])[0]), quantize
         )
         written.replace(output)
     write_json(output.parent / manifest.MANIFEST, {**others, output.name: description})

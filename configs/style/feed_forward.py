@@ -3,7 +3,10 @@
     python -m trainers.style_transfer --config=configs/style/feed_forward.py \
         --config.data.root=FOLDER --config.styles=STYLE.jpg --workdir=runs/network
 
-It looks for pictures in the folder and below it; with none named it draws its own.
+It looks for pictures in the folder and below it; with none named it draws its own. On the
+397 ants and bees of the PyTorch tutorial, in the style of The Starry Night: validation
+loss 1.89 (content 1.04, style 0.81, total variation 0.04), one seed. 100 steps took 9 to
+19 s on two cores of an AMD EPYC nearly free, so that all take 2 to 5 minutes.
 """
 
 from ml_collections import ConfigDict

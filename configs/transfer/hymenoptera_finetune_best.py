@@ -20,7 +20,7 @@ def get_config() -> ConfigDict:
     config.model.image_size = 288
     config.model.freeze = "stages:3"
     config.model.update_batch_norm = False
-    config.probe_steps = 200
+    config.probe_steps = 100
     config.augment.min_area = 0.25
     config.epochs = 6
     config.batch_size = 16

@@ -325,33 +325,46 @@ class LSTMNetwork(NamedTuple):
         h, values, c = saved
         previous_h = tf.concat([states[0][tf.newaxis], h[:-1]], axis=0)
         previous_c = tf.concat([states[1][tf.newaxis], c[:-1]], axis=0)
-        factors, from_h, f = _local_derivatives(
-            gates, values, previous_c, gates.activation.function(c)
-        )
+
+        def local_derivatives(values, previous_c, c, counts=None):
+            factors, from_h, f = _local_derivatives(
+                gates, values, previous_c, gates.activation.function(c)
+            )
+            if counts is not None:
+                factors = tf.where(counts, factors, tf.zeros_like(factors))
+                from_h = tf.where(counts, from_h, tf.zeros_like(from_h))
+                f = tf.where(counts, f, tf.ones_like(f))
+            return factors, from_h, f
+
+        # Compiled, a step forms them in passing, in the cache; operation by operation
+        # they cost less for all steps at once.
+        fused = in_xla()
+        elements = [values, previous_c, c]
+        if not fused:
+            elements = list(local_derivatives(*elements, counts))
         if counts is not None:
-            factors = tf.where(counts, factors, tf.zeros_like(factors))
-            from_h = tf.where(counts, from_h, tf.zeros_like(from_h))
-            f = tf.where(counts, f, tf.ones_like(f))
+            elements.append(counts)
+        if d_sequence is not None:
+            elements.append(d_sequence)
         to_h = recurrent_product_gradient(recurrent_kernel, x.shape[1], dropout[1])
 
         def step(carry, slices):
             delta, gamma = carry
-            factors, from_h, f, *rest = slices
             if d_sequence is not None:
-                delta += rest[0]
+                *slices, d_h = slices
+                delta += d_h
+            m = slices[3] if counts is not None else None
+            factors, from_h, f = (
+                local_derivatives(*slices[:3], m) if fused else slices[:3]
+            )
             gamma += delta * from_h
             a = _gate_gradient(delta, gamma, factors)
             previous_delta = to_h(a)
             if counts is not None:
-                previous_delta = tf.where(rest[-1], previous_delta, delta)
+                previous_delta = tf.where(m, previous_delta, delta)
             measured = [tf.norm(v, axis=-1) for v in (delta, gamma)] if norms else []
             return [previous_delta, gamma * f], [a, *measured]
 
-        elements = [factors, from_h, f]
-        if d_sequence is not None:
-            elements.append(d_sequence)
-        if counts is not None:
-            elements.append(counts)
         row = tf.TensorSpec(x.shape[1:2], x.dtype)
         d_states, (a, *measured) = time_loop(
             step,
@@ -361,7 +374,6 @@ class LSTMNetwork(NamedTuple):
             step_count_of(x),
             reverse=True,
             unroll=unroll,
-            overwrite=in_xla(),
         )
         d_weights = [
             gate_product_kernel_gradient(a, x, dropout[0]),

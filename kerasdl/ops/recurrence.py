@@ -97,7 +97,11 @@ def _run(plan, on_its_own, x, states, weights, mask, dropout):
 
         def forward(*inputs):
             arguments = (*unpacked(inputs), mask, dropout)
-            return forward_pass(*arguments) if on_its_own else _forward(plan, *arguments)
+            outputs, saved = (
+                forward_pass(*arguments) if on_its_own else _forward(plan, *arguments)
+            )
+            # The hidden states are an output already: keeping that takes no memory.
+            return outputs, outputs[:1] + saved if _keeps_its_output(plan) else saved
 
         def backward(inputs, saved, gradients):
             arguments = (*unpacked(inputs), mask, dropout, saved, gradients)
@@ -114,6 +118,10 @@ def _run(plan, on_its_own, x, states, weights, mask, dropout):
     return run(x, *states, *weights)
 
 
+def _keeps_its_output(plan):
+    return plan.return_sequences and plan.recompute is None
+
+
 def _forward(plan, x, states, weights, mask, dropout):
     x, counts = swap_batch_and_time(x), time_major_mask(mask)
     options = {"sequence": plan.return_sequences, "unroll": plan.unroll}
@@ -127,7 +135,7 @@ def _forward(plan, x, states, weights, mask, dropout):
             x, states, weights, counts, dropout, keep=keep, **options
         )
         sequence = saved[:1]
-        saved = [x, *saved] if keep else []
+        saved = saved[_keeps_its_output(plan) :] if keep else []
     outputs = list(states)
     if plan.return_sequences:
         outputs.insert(0, swap_batch_and_time(sequence[0]))
@@ -154,10 +162,10 @@ def _backward(plan, x, states, weights, mask, dropout, saved, gradients):
             **options,
         )
     else:
-        if saved:
-            x, *saved = saved
-        else:
-            x = swap_batch_and_time(x)
+        x = swap_batch_and_time(x)
+        if _keeps_its_output(plan):
+            saved = [swap_batch_and_time(saved[0]), *saved[1:]]
+        elif not saved:
             _, saved = plan.network.forward(
                 x, states, weights, counts, dropout, keep=True, sequence=False, **options
             )

@@ -88,6 +88,16 @@ def clamp_range(options: StyleOptions) -> tuple[np.ndarray, np.ndarray]:
     return pixel_range()
 
 
+def _fast_bound(bound: np.ndarray, shape: tuple[int, ...]) -> tf.Tensor:
+    """(3,) as a scalar where the three are equal, else of the picture's own shape.
+
+    Clamping to three values along the last axis runs at a fraction of the speed.
+    """
+    if np.ptp(bound) == 0:
+        return tf.constant(bound[0])
+    return tf.constant(np.broadcast_to(bound, shape))
+
+
 # Is told an iteration's number and its losses before the update, still on the device, and
 # answers whether to stop.
 Observer = Callable[[int, tf.Tensor], bool]
@@ -118,14 +128,12 @@ class AdamDescent:
         self._iterations = iterations
         self._image = tf.Variable(state.image)
         self._moments = [tf.Variable(moment) for moment in state.moments]
-        # Of the picture's own shape: a product with three values along the last axis
-        # runs at a fraction of the speed.
         self._low, self._high = (
-            tf.constant(np.broadcast_to(bound, state.image.shape))
-            for bound in clamp_range(options)
+            _fast_bound(bound, state.image.shape) for bound in clamp_range(options)
         )
-        self._before = state
-        self._iteration = state.iteration
+        # Not the whole state, whose arrays are as large as the picture.
+        self._scale, self._seconds_before = state.scale, state.seconds
+        self._first = self._iteration = state.iteration
         self._started = time.monotonic()
 
     def _compile(self, jit_compile: bool) -> Callable[..., tf.Tensor]:
@@ -159,6 +167,8 @@ class AdamDescent:
             return self._compile(self._options.compile == "xla")
         if not tf.config.list_physical_devices("GPU"):
             return self._compile(False)  # XLA's convolutions are slow on a CPU
+        variables = [self._image, *self._moments]
+        before = [variable.numpy() for variable in variables]
         steps = [self._compile(jit_compile) for jit_compile in (False, True)]
         seconds = []
         for step in steps:
@@ -168,9 +178,8 @@ class AdamDescent:
                 losses = step(*self._arguments())
             float(losses[0])  # waits for the device
             seconds.append(time.monotonic() - started)
-        self._image.assign(self._before.image)
-        for moment, value in zip(self._moments, self._before.moments, strict=True):
-            moment.assign(value)
+        for variable, value in zip(variables, before, strict=True):
+            variable.assign(value)
         return steps[int(np.argmin(seconds))]
 
     def _arguments(self) -> list[tf.Tensor | bool]:
@@ -208,15 +217,15 @@ class AdamDescent:
 
     @property
     def _seconds(self) -> float:
-        if self._iteration == self._before.iteration:
-            return self._before.seconds
-        return self._before.seconds + time.monotonic() - self._started
+        if self._iteration == self._first:
+            return self._seconds_before
+        return self._seconds_before + time.monotonic() - self._started
 
     @property
     def state(self) -> StyleState:
         """Where to go on from."""
         return StyleState(
-            scale=self._before.scale,
+            scale=self._scale,
             iteration=self._iteration,
             image=self._image.numpy(),
             moments=np.stack([moment.numpy() for moment in self._moments]),

@@ -6,8 +6,8 @@ with beta = 2. Differences from Gatys et al.: the Gram matrix is divided by C·H
 sums are not halved or divided further.
 
 The Gram matrix and total variation carry their gradients: TensorFlow's own take two
-matrix products where one does, and fill an array of the size of the picture for each
-of four slices. A step of the recipes took a third less for it.
+matrix products where one does, and fill an array of the size of the picture with zeros
+for each of four slices.
 """
 
 from collections.abc import Sequence

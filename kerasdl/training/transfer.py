@@ -39,7 +39,7 @@ from kerasdl.training.progress import say, track
 # Pictures scored at once.
 SCORE_BATCH = 32
 # Adam's rate where the head is fitted to all features at once.
-PROBE_RATE = 1e-2
+PROBE_RATE = 3e-3
 
 
 def load_dataset(config: ConfigDict) -> PictureDataset:

@@ -95,7 +95,7 @@ def keras_model():
         ],
         name="inner",
     )
-    x = inner(x)
+    x = keras.layers.TimeDistributed(keras.layers.Dense(3))(inner(x))
     cells = [keras.layers.LSTMCell(3), keras.layers.SimpleRNNCell(2)]
     x = keras.layers.RNN(cells, return_sequences=True)(x)
     shared = keras.layers.LSTM(3, activation="relu", zero_output_for_mask=True)
@@ -111,7 +111,7 @@ def test_model_of_keras_becomes_ours_with_equal_outputs(tmp_path):
     assert type(ours.layers[2].forward_layer) is layers.LSTM
     assert type(ours.layers[2].backward_layer) is layers.LSTM
     assert type(ours.get_layer("inner").layers[0]) is layers.SimpleRNN
-    assert [type(cell) for cell in ours.layers[4].cell.cells] == [
+    assert [type(cell) for cell in ours.layers[5].cell.cells] == [
         layers.LSTMCell,
         layers.SimpleRNNCell,
     ]
