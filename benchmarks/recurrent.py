@@ -3,16 +3,19 @@
     python benchmarks/recurrent.py --output=recurrent.md
     python benchmarks/recurrent.py --layers=LSTM --cases=2,4 --seconds=20
 
-Every candidate and peer of a case runs in one process, warmed up, in turns, so that
-whatever else the machine does meets all of them; the table has medians in milliseconds
-and, as ratio, ours ÷ the better of Keras's two. "graph" is a `tf.function`, "jit" one
-with `jit_compile=True`. A training step is the forward pass and the gradients of the
-input and of all weights; inference is the forward pass; results are fetched. First call:
-tracing, compilation and one run, in seconds.
+Every candidate and peer of a case runs in one process, warmed up, in turns of an order
+drawn anew each round, so that whatever else the machine does meets all of them. A turn is
+one run that does not count, which finds the caches and threads as somebody else left
+them (those of PyTorch spin for a while after its work), and two that do. The table has
+medians in milliseconds. "graph" is a `tf.function`, "jit" one with `jit_compile=True`. A
+training step is the forward pass and the gradients of the input and of all weights;
+inference is the forward pass; results are fetched. First call: tracing, compilation and
+one run, in seconds. "÷ Keras" and "÷ torch" compare the faster way of each.
 """
 
 import json
 import os
+import random
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -40,6 +43,12 @@ COLUMNS = (
     "BlockLSTMV2",
 )
 OURS, KERAS = COLUMNS[:2], COLUMNS[2:4]
+# What the table divides: each is a title, ours and theirs, of which the faster counts.
+RATIOS = (
+    ("÷ Keras", OURS, KERAS),
+    ("graph ÷ graph", OURS[:1], KERAS[:1]),
+    ("÷ torch", OURS, ("torch",)),
+)
 
 _LAYERS = flags.DEFINE_list("layers", ["LSTM", "SimpleRNN"], "LSTM, SimpleRNN or both.")
 _CASES = flags.DEFINE_list(
@@ -84,10 +93,15 @@ def measure(name, size, seconds):
             run()
             candidates[kind][column] = run
     times = {kind: {column: [] for column in c} for kind, c in candidates.items()}
+    turns = [(kind, column) for kind, c in candidates.items() for column in c]
+    order = random.Random(0)
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
-        for kind, columns in candidates.items():
-            for column, run in columns.items():
+        order.shuffle(turns)
+        for kind, column in turns:
+            run = candidates[kind][column]
+            run()
+            for _ in range(2):
                 start = time.perf_counter()
                 run()
                 times[kind][column].append(time.perf_counter() - start)
@@ -185,21 +199,28 @@ def table(results):
             if not rows:
                 continue
             unit = "s" if kind == "first call" else "ms"
+            columns = [c for c in COLUMNS if any(c in row for row in rows.values())]
+            titles = ["N, T, D, H", *columns, *(title for title, *_ in RATIOS)]
             lines += ["", f"**{name}, {kind}** ({unit})", ""]
-            lines += [f"| N, T, D, H | {' | '.join(COLUMNS)} | ratio | ÷ torch |"]
-            lines += ["|---" * (len(COLUMNS) + 3) + "|"]
-            ratios = []
+            lines += [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
+            ratios = {title: [] for title, *_ in RATIOS}
             for case, row in rows.items():
-                cells = [f"{row[c]:.2f}" if c in row else "" for c in COLUMNS]
-                ours = row["kerasdl graph"]
-                ratios.append(ours / min(row[c] for c in KERAS))
-                by_torch = f"{ours / row['torch']:.2f}" if "torch" in row else ""
-                cells += [f"{ratios[-1]:.2f}", by_torch]
-                size = ", ".join(map(str, CASES[case]))
-                lines += [f"| {size} | {' | '.join(cells)} |"]
-            if kind != "first call":
-                mean = float(np.exp(np.mean(np.log(ratios))))
-                lines += ["", f"Geometric mean of the ratios: {mean:.2f}."]
+                cells = [", ".join(map(str, CASES[case]))]
+                cells += [f"{row[c]:.2f}" if c in row else "" for c in columns]
+                for title, ours, theirs in RATIOS:
+                    if not all(column in row for column in theirs):
+                        cells.append("")
+                        continue
+                    ratios[title].append(
+                        min(row[c] for c in ours) / min(row[c] for c in theirs)
+                    )
+                    cells.append(f"{ratios[title][-1]:.2f}")
+                lines.append(f"| {' | '.join(cells)} |")
+            means = [
+                f"{np.exp(np.mean(np.log(r))):.2f}" if r else "" for r in ratios.values()
+            ]
+            blank = [""] * len(columns)
+            lines.append(f"| {' | '.join(['geometric mean', *blank, *means])} |")
     return "\n".join(lines[1:]) + "\n"
 
 

@@ -31,6 +31,7 @@ from kerasdl.ops.sequences import (
     check_shape,
     check_unroll,
     outputs_from_states,
+    state_before,
     step_count,
     step_count_of,
     sum_of_rows,
@@ -324,7 +325,6 @@ class LSTMNetwork(NamedTuple):
         gates = self.gates(recurrent_kernel)
         h, values, c = saved
         previous_h = tf.concat([states[0][tf.newaxis], h[:-1]], axis=0)
-        previous_c = tf.concat([states[1][tf.newaxis], c[:-1]], axis=0)
 
         def local_derivatives(values, previous_c, c, counts=None):
             factors, from_h, f = _local_derivatives(
@@ -339,9 +339,11 @@ class LSTMNetwork(NamedTuple):
         # Compiled, a step forms them in passing, in the cache; operation by operation
         # they cost less for all steps at once.
         fused = in_xla()
-        elements = [values, previous_c, c]
-        if not fused:
-            elements = list(local_derivatives(*elements, counts))
+        if fused:
+            elements = [values, lambda t: state_before(states[1], c, t), c]
+        else:
+            previous_c = tf.concat([states[1][tf.newaxis], c[:-1]], axis=0)
+            elements = list(local_derivatives(values, previous_c, c, counts))
         if counts is not None:
             elements.append(counts)
         if d_sequence is not None:

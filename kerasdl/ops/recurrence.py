@@ -13,7 +13,8 @@ A network is a hashable object with the two sweeps over time that are its equati
 
 Inside, time leads. `states` is [h] or [h, c], each (N, H); `weights` [kernel, recurrent
 kernel] or those and the bias; `counts` None or bool (T, N, 1); `dropout` the factors for
-inputs and states, None or (N, ·) or (gates, N, ·) each; `d_sequence` None or (T, N, H).
+inputs and states, None or (N, ·) or (gates, N, ·) each; `d_sequence` None, (T, N, H) or a
+function t -> (N, H).
 """
 
 from typing import Any, NamedTuple
@@ -146,8 +147,12 @@ def _backward(plan, x, states, weights, mask, dropout, saved, gradients):
     counts = time_major_mask(mask)
     d_sequence = None
     if plan.return_sequences:
-        d_sequence, *gradients = gradients
-        d_sequence = swap_batch_and_time(d_sequence)
+        d_outputs, *gradients = gradients
+        if in_xla() and plan.recompute != "sqrt":
+            # Compiled, a step reads its rows where they lie: a copy of the array less.
+            d_sequence = lambda t: d_outputs[:, t]  # noqa: E731
+        else:
+            d_sequence = swap_batch_and_time(d_outputs)
     options = {"unroll": plan.unroll}
     if plan.recompute == "sqrt":
         d_x, d_states, d_weights = backward_in_segments(

@@ -22,6 +22,11 @@ def step_count_of(x):
     return tf.shape(x)[0] if x.shape[0] is None else x.shape[0]
 
 
+def state_before(initial, states, t):
+    """Returns h_{t-1} (N, H), from h_0 (N, H) and h_1 ... h_T (T, N, H), t from 0."""
+    return tf.where(tf.equal(t, 0), initial, states[tf.maximum(t - 1, 0)])
+
+
 def sum_of_rows(gradients):
     """Returns Σ_t Σ_n of gradients (T, N, ·), the gradient of a bias (·)."""
     # One axis at a time: both at once take twice as long.

@@ -44,14 +44,15 @@ def time_loop(
         step: (carry, slices) -> (carry, emissions); lists of tensors. `slices` holds the
             t-th slice of each of `elements`.
         carry: list of tensors, the state before the first step.
-        elements: list of tensors (T, ...).
+        elements: list of tensors (T, ...), or of functions t -> the slice of step t.
         emitted: list of `tf.TensorSpec`, one an emission of a step, without time axis.
         steps: T, a Python integer where it is known, a scalar int32 tensor otherwise.
         reverse: run from t = T-1 down to 0. Emissions still lie at their own t.
         unroll: write the steps out instead of a loop; T must be a Python integer.
         overwrite: put the first emission into the memory of the first element, which is
-            of the same shape and is not needed afterwards. It saves the largest array of
-            a pass when compiled with XLA; elsewhere it would cost a copy.
+            of the same shape (a tensor) and is not needed afterwards. It saves the
+            largest array of a pass when compiled with XLA; elsewhere it would cost a
+            copy.
 
     Returns:
         (carry after the last step, list of stacked emissions (T, ...)).
@@ -74,7 +75,7 @@ def time_loop(
         t = steps - 1 - k if reverse else k
         # Slicing the leading axis shares memory with the whole; reading from a
         # TensorArray would first copy every element into it.
-        slices = [element[t] for element in elements]
+        slices = _slices(elements, t)
         if overwrite:
             slices.insert(0, stores[0].read(t))
         carry, emissions = step(carry, slices)
@@ -93,8 +94,17 @@ def time_loop(
     return carry, [store.stack() for store in stores]
 
 
+def _slices(elements, t):
+    return [element(t) if callable(element) else element[t] for element in elements]
+
+
 def _unrolled(step, carry, elements, steps, reverse):
-    rows = [tf.unstack(element, num=steps) for element in elements]
+    rows = [
+        [element(t) for t in range(steps)]
+        if callable(element)
+        else tf.unstack(element, num=steps)
+        for element in elements
+    ]
     emissions = [None] * steps
     for t in reversed(range(steps)) if reverse else range(steps):
         carry, emissions[t] = step(carry, [row[t] for row in rows])
@@ -110,7 +120,7 @@ def _in_buffers(step, carry, elements, emitted, steps, reverse):
 
     def body(k, carry, buffers):
         t = steps - 1 - k if reverse else k
-        carry, emissions = step(carry, [element[t] for element in elements])
+        carry, emissions = step(carry, _slices(elements, t))
         buffers = [
             tf.tensor_scatter_nd_update(buffer, [[t]], emission[tf.newaxis])
             for buffer, emission in zip(buffers, emissions, strict=True)

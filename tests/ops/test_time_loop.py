@@ -9,7 +9,8 @@ from tests.ops.problems import MASKS, D, sequence_problem
 
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("how", ["loop", "unroll", "buffers"])
-def test_emissions_lie_at_their_own_step(how, reverse):
+@pytest.mark.parametrize("by_function", [False, True])
+def test_emissions_lie_at_their_own_step(how, reverse, by_function):
     steps = 5
     x = np.random.default_rng(0).normal(size=(steps, 2, 3))
 
@@ -21,7 +22,7 @@ def test_emissions_lie_at_their_own_step(how, reverse):
         return time_loop(
             step,
             [tf.zeros((2, 3), tf.float64)],
-            [tf.constant(x)],
+            [(lambda t: tf.constant(x)[t]) if by_function else tf.constant(x)],
             [tf.TensorSpec((2, 3), tf.float64)] * 2,
             steps,
             reverse=reverse,
