@@ -1,8 +1,8 @@
 """The transfer job's exports: graphs around a trained picture classifier, their checks.
 
 Beside the comparison with the Keras model, the accuracy of each export on the whole
-validation split is measured, and an int8 model that loses more than a point of it is
-refused.
+validation split is measured, and one that loses more of it than `ACCURACY_LOSS` is
+refused: int8 may lose a point.
 """
 
 from collections.abc import Callable, Mapping, Sequence

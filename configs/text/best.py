@@ -15,11 +15,10 @@ def get_config() -> ConfigDict:
     config.model.name = "bilstm"
     config.model.vectors = "glove"
     config.model.units = 128
-    config.model.word_dropout = 0.1
-    config.model.dropout = 0.5
-    config.model.head_dropout = 0.5
-    config.data.min_count = 2
-    config.epochs = 10
+    config.model.dropout = 0.3
+    config.model.head_dropout = 0.3
+    config.adversarial = 0.6
+    config.epochs = 8
     config.batch_size = 128
     config.learning_rate = 2e-3
     config.clip_norm = 0.0

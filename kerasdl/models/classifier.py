@@ -14,6 +14,7 @@ import keras
 import tensorflow as tf
 
 from kerasdl.errors import InputError
+from kerasdl.models.fused_batch_norm import fuse_batch_norm
 
 BACKBONE = "backbone"
 HEAD = "head"
@@ -29,7 +30,8 @@ def build_classifier(
     """Puts a new head on a backbone.
 
     Args:
-        backbone: From RGB (N, S, S, 3) in 0..255 to pooled features (N, F).
+        backbone: From RGB (N, S, S, 3) in 0..255 to pooled features (N, F). It becomes a
+            part of the classifier, its BatchNorm layers fused.
         classes: K, at least 2.
         dropout: The share of the features dropped before the head in training.
 
@@ -67,6 +69,7 @@ def build_classifier(
         name=HEAD,
     )
     backbone.name = BACKBONE
+    fuse_batch_norm(backbone)
     return keras.Model(
         backbone.input, head(backbone(backbone.input)), name="picture_classifier"
     )

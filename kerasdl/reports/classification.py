@@ -1,12 +1,14 @@
-"""Classifiers in pictures and tables: confusion, calibration, figures of each class."""
+"""Classifiers in pictures and tables: confusion, calibration, mistakes, evidence."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 
 from kerasdl.metrics.classification import Calibration, class_scores
 from kerasdl.reports.curves import COLOURS, save_figure
@@ -14,6 +16,10 @@ from kerasdl.reports.page import Table
 
 # Above so many classes a cell has no room for its number.
 NUMBERED_CLASSES = 20
+# How strongly a Grad-CAM map covers its picture where it is largest, and how much of its
+# own colours the picture keeps below: a yellow map is lost on a yellow flower.
+MAP_OPACITY = 0.65
+COLOUR_KEPT = 0.25
 
 
 def class_table(confusion: np.ndarray, names: Sequence[str]) -> Table:
@@ -104,3 +110,37 @@ def save_calibration(figures: Calibration, path: Path) -> None:
         for side in ("top", "right"):
             axis.spines[side].set_visible(False)
     save_figure(figure, path)
+
+
+def confident_mistakes(
+    labels: np.ndarray, probabilities: np.ndarray, count: int
+) -> np.ndarray:
+    """Indices of examples that are taken for another class, the surest first: int (M,).
+
+    Args:
+        labels: int (N,).
+        probabilities: float (N, K).
+        count: At most so many.
+    """
+    confidence = probabilities.max(axis=1)
+    wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
+    return wrong[np.argsort(-confidence[wrong], kind="stable")][:count]
+
+
+def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """Lays a map over a picture, which loses most of its colour.
+
+    Args:
+        image: uint8 (S, S, 3).
+        heat: float (h, w) in 0..1.
+
+    Returns:
+        uint8 (S, S, 3).
+    """
+    grey = Image.fromarray((255 * heat).astype(np.uint8))
+    large = np.asarray(grey.resize(image.shape[1::-1], Image.Resampling.BICUBIC)) / 255
+    colours = matplotlib.colormaps["inferno"](large)[..., :3] * 255
+    opacity = MAP_OPACITY * large[..., None]
+    grey_image = image.mean(axis=-1, keepdims=True)
+    below = COLOUR_KEPT * image + (1 - COLOUR_KEPT) * grey_image
+    return np.rint(below * (1 - opacity) + colours * opacity).astype(np.uint8)

@@ -12,6 +12,7 @@ from kerasdl.reports.curves import save_figure
 
 CELL_INCHES = 3.1
 WRAP_CHARACTERS = 42
+TITLE_CHARACTERS = 44
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Sample:
 
     Attributes:
         image: uint8 (H, W, 3), RGB.
-        title: The line above the picture, such as its split.
+        title: The line above the picture, such as its name; a long one loses its middle.
         lines: The lines below it, each wrapped as it needs.
         colour: Of the lines; any that matplotlib knows.
     """
@@ -50,7 +51,14 @@ def save_sample_grid(samples: Sequence[Sample], path: Path, columns: int = 3) ->
         axis.set_axis_off()
     for axis, sample, caption in zip(axes, samples, captions, strict=False):
         axis.imshow(sample.image, interpolation="antialiased")
-        axis.set_title(sample.title, fontsize=9, color="0.4", loc="left")
+        axis.set_anchor("NW")  # titles of a row on one line
+        axis.set_title(
+            _shortened(sample.title),
+            fontsize=9,
+            color="0.4",
+            loc="left",
+            parse_math=False,
+        )
         axis.text(
             0.0,
             -0.03,
@@ -63,3 +71,11 @@ def save_sample_grid(samples: Sequence[Sample], path: Path, columns: int = 3) ->
             parse_math=False,
         )
     save_figure(figure, path)
+
+
+def _shortened(title: str) -> str:
+    """A title that stays clear of its neighbour; both ends of a path tell most."""
+    if len(title) <= TITLE_CHARACTERS:
+        return title
+    half = (TITLE_CHARACTERS - 1) // 2
+    return f"{title[:half]}…{title[-half:]}"

@@ -15,6 +15,7 @@ from kerasdl.models.text.attribution import word_effects
 from kerasdl.models.text.classifier import TextClassifier
 from kerasdl.reports.classification import (
     class_table,
+    confident_mistakes,
     save_calibration,
     save_confusion,
 )
@@ -134,15 +135,6 @@ def report_text(
             "other processors or numbers of threads sums are rounded in another order.",
         ],
     )
-
-
-def confident_mistakes(
-    labels: np.ndarray, probabilities: np.ndarray, count: int
-) -> np.ndarray:
-    """The `count` wrong predictions of the highest probability, as indices."""
-    wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
-    confidence = probabilities[wrong].max(axis=1)
-    return wrong[np.argsort(-confidence, kind="stable")][:count]
 
 
 def _show(

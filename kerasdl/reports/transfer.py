@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import matplotlib
 import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
-from PIL import Image
 
 from kerasdl.data.class_folders import PictureDataset
 from kerasdl.data.picture_batches import BrokenPictures
@@ -23,6 +21,8 @@ from kerasdl.models.backbones import find_backbone
 from kerasdl.models.classifier import BACKBONE, grad_cam, image_size
 from kerasdl.reports.classification import (
     class_table,
+    confident_mistakes,
+    overlay,
     save_calibration,
     save_confusion,
 )
@@ -34,8 +34,6 @@ from kerasdl.training.transfer import Scorer, Split
 from kerasdl.training.workdir import Workdir, read_run
 
 RIGHT, WRONG = "#00704A", "#B3261E"
-# How strongly a Grad-CAM map covers its picture where it is largest.
-MAP_OPACITY = 0.6
 COMPARED = (
     "val/accuracy_before", "val/accuracy", "val/accuracy_last", "val/loss", "val/ece",
     "test/accuracy", "seconds", "parameters",
@@ -167,7 +165,8 @@ def report_transfer(
     save_sample_grid(
         [_sample(run, shown, i, probabilities[i]) for i in samples], root / "samples.png"
     )
-    mistakes = confident_mistakes(labels, probabilities, config["report"]["mistakes"])
+    count = config["report"]["mistakes"]
+    mistakes = confident_mistakes(labels, probabilities, count).tolist()
     if mistakes:
         save_sample_grid(
             [_sample(run, shown, i, probabilities[i]) for i in mistakes],
@@ -190,7 +189,7 @@ def report_transfer(
         ),
         Section(
             "The most confident mistakes",
-            "Worth a look: some are mistakes of the labels."
+            "Worth a look: a label may be wrong, or the picture show both or neither."
             if mistakes
             else f"None: every picture of the {shown} split is classified rightly.",
             pictures=[root / "mistakes.png"] if mistakes else [],
@@ -211,7 +210,13 @@ def report_transfer(
     if others:
         sections.insert(0, _comparison(run, metrics, others, root / "comparison.png"))
     before, after = metrics.get("val/accuracy_before"), metrics.get("val/accuracy")
-    what = "the head alone" if config["mode"] == "freeze" else "the network and its head"
+    trained, layers = _trained_layers(run)
+    if not trained:
+        what = "the head alone"
+    elif trained < layers:
+        what = "a part of the network and its head"
+    else:
+        what = "the network and its head"
     summary = (
         f"{config['model']['backbone']}, {what} trained on "
         f"{len(run.splits['train']):,} pictures of {len(names)} classes."
@@ -230,38 +235,6 @@ def report_transfer(
         sections=sections,
         notes=_notes(run),
     )
-
-
-def confident_mistakes(
-    labels: np.ndarray, probabilities: np.ndarray, count: int
-) -> list[int]:
-    """Up to `count` pictures that are taken for another class, the surest first.
-
-    Args:
-        labels: int (N,).
-        probabilities: float (N, K).
-        count: At most so many.
-    """
-    confidence = probabilities.max(axis=1)
-    wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
-    return wrong[np.argsort(-confidence[wrong], kind="stable")][:count].tolist()
-
-
-def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """Lays a map over a picture.
-
-    Args:
-        image: uint8 (S, S, 3).
-        heat: float (h, w) in 0..1.
-
-    Returns:
-        uint8 (S, S, 3).
-    """
-    grey = Image.fromarray((255 * heat).astype(np.uint8))
-    large = np.asarray(grey.resize(image.shape[1::-1], Image.Resampling.BICUBIC)) / 255
-    colours = matplotlib.colormaps["inferno"](large)[..., :3] * 255
-    opacity = MAP_OPACITY * large[..., None]
-    return np.rint(image * (1 - opacity) + colours * opacity).astype(np.uint8)
 
 
 def _spread(labels: np.ndarray, count: int, seed: int) -> list[int]:
@@ -360,12 +333,18 @@ def _comparison(
     )
 
 
+def _trained_layers(run: TransferRun) -> tuple[int, int]:
+    """How many layers of the backbone were trained, of how many that have weights."""
+    backbone = run.classifier.get_layer(BACKBONE)
+    layers = [layer for layer in backbone.layers if layer.weights]
+    return sum(layer.trainable for layer in layers), len(layers)
+
+
 def _notes(run: TransferRun) -> list[str]:
     config, broken = run.workdir.config, run.broken
     spec = find_backbone(config["model"]["backbone"])
     given = "the network's own" if spec.preprocessing is None else str(spec.preprocessing)
-    backbone = run.classifier.get_layer(BACKBONE)
-    layers = [layer for layer in backbone.layers if layer.weights]
+    trained, layers = _trained_layers(run)
     notes = [
         *run.dataset.notes,
         f"{len(broken.messages)} of {broken.total} pictures could not be read and were "
@@ -373,8 +352,7 @@ def _notes(run: TransferRun) -> list[str]:
         f"Preprocessing, inside the model: {given}; pictures of "
         f"{image_size(run.classifier)} pixels, evaluated by "
         f"`{config['data']['preparation']}`.",
-        f"{sum(layer.trainable for layer in layers)} of {len(layers)} layers of the "
-        "backbone were trained.",
+        f"{trained} of {layers} layers of the backbone were trained.",
         "val/accuracy is the best epoch's, chosen on the very split that it is reported "
         "on: val/accuracy_last, and a test split if there is one, are free of that.",
         "The same seed, machine and versions give the same weights, bit for bit; other "

@@ -4,6 +4,8 @@ from PIL import Image
 from kerasdl.metrics.classification import calibration
 from kerasdl.reports.classification import (
     class_table,
+    confident_mistakes,
+    overlay,
     save_calibration,
     save_confusion,
 )
@@ -46,3 +48,24 @@ def test_calibration_picture(tmp_path):
         calibration(random.integers(0, 2, 500), probabilities), tmp_path / "c.png"
     )
     assert min(pixels(tmp_path / "c.png").shape[:2]) > 300
+
+
+def test_the_surest_mistakes_come_first():
+    labels = np.array([0, 1, 1, 0])
+    probabilities = np.array([[0.3, 0.7], [0.9, 0.1], [0.2, 0.8], [0.4, 0.6]])
+    assert confident_mistakes(labels, probabilities, 5).tolist() == [1, 0, 3]
+    assert confident_mistakes(labels, probabilities, 2).tolist() == [1, 0]
+    right = probabilities.argmax(axis=1)
+    assert not len(confident_mistakes(right, probabilities, 5))
+
+
+def test_a_map_shows_on_a_picture_of_its_own_colour():
+    yellow = np.zeros((64, 64, 3), np.uint8) + np.array([255, 220, 0], np.uint8)
+    heat = np.zeros((4, 4))
+    heat[:2] = 1.0
+    laid = overlay(yellow, heat)
+    assert laid.shape == yellow.shape and laid.dtype == np.uint8
+    upper, lower = laid[:16].mean((0, 1)), laid[-16:].mean((0, 1))
+    assert np.abs(upper - lower).max() > 40
+    # Without evidence a picture is itself, of less colour and as bright.
+    np.testing.assert_allclose(lower.mean(), yellow.mean(), atol=1)

@@ -50,3 +50,19 @@ def test_grid_shows_every_picture_and_survives_odd_text(tmp_path):
     ]
     save_sample_grid(samples, tmp_path / "grid.png")
     assert set(shades) <= colours_in(tmp_path / "grid.png")
+
+
+def test_long_titles_stay_clear_of_each_other(tmp_path):
+    image = np.zeros((20, 30, 3), "uint8")
+    for name, title in {"short": "a" * 44, "long": "a" * 200}.items():
+        samples = [Sample(image, title, ("GT: ant",)) for _ in range(3)]
+        save_sample_grid(samples, tmp_path / f"{name}.png")
+    with (
+        Image.open(tmp_path / "short.png") as short,
+        Image.open(tmp_path / "long.png") as long,
+    ):
+        assert short.size == long.size
+        titles = np.asarray(long.convert("L"))[: long.height // 4]
+    # Each column of the grid ends with a gap that no title crosses.
+    dark = (titles < 200).any(axis=0)
+    assert not dark[long.width // 3 - 4 : long.width // 3].all()

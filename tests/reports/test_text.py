@@ -3,7 +3,6 @@ from PIL import Image
 
 from kerasdl.reports.text import (
     Shown,
-    confident_mistakes,
     save_accuracy_by_length,
     save_word_effects,
 )
@@ -13,14 +12,6 @@ from kerasdl.reports.text_comparison import comparison_table
 def pixels(path):
     with Image.open(path) as picture:
         return np.asarray(picture.convert("RGB")).astype(int)
-
-
-def test_most_confident_mistakes_first():
-    probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.99, 0.01]])
-    labels = np.array([1, 1, 0, 1])
-    assert confident_mistakes(labels, probabilities, 5).tolist() == [3, 0, 2]
-    assert confident_mistakes(labels, probabilities, 2).tolist() == [3, 0]
-    assert not len(confident_mistakes(np.array([0, 1, 1, 0]), probabilities, 3))
 
 
 def test_words_are_coloured_by_their_effect(tmp_path):

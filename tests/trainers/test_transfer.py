@@ -169,7 +169,9 @@ def test_fine_tuning_in_two_parts_ends_with_the_same_bits(
 
 def test_runs_are_set_side_by_side(finetuned):
     page = (finetuned / "report.html").read_text()
-    assert "Side by side" in page and "(finetune)" not in page.split("<style>")[0]
+    table = page.split("Side by side")[1].split("</table>")[0]
+    for cell in ("freeze", "finetune"):  # as names and as modes
+        assert table.count(f"<td>{cell}</td>") == 2
     assert (finetuned / "comparison.png").is_file()
 
 
