@@ -5,6 +5,7 @@ files they write and the manifests are shared.
 """
 
 import abc
+import dataclasses
 import importlib
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -105,6 +106,21 @@ class Comparison:
         }
 
 
+@dataclass(frozen=True)
+class Accuracy:
+    """How often an export, and the Keras model, are right on the validation split.
+
+    Attributes:
+        examples: How many inputs it is measured on.
+        export: The share that the export has right.
+        model: The share that the Keras model has right.
+    """
+
+    examples: int
+    export: float
+    model: float
+
+
 class Job(abc.ABC):
     """A trained run as the exports see it.
 
@@ -186,22 +202,48 @@ class Job(abc.ABC):
             f"with, got {size}."
         )
 
+    def measure_accuracy(
+        self, answer: Callable[[Example], Mapping[str, np.ndarray]]
+    ) -> Accuracy | None:
+        """How often an export is right; `None` where nobody can tell.
+
+        Args:
+            answer: The outputs of `SERVING` for one input, a batch of 1.
+        """
+        del answer
+        return None
+
+    def accuracy_loss(self, quantize: str, examples: int) -> float:
+        """How much accuracy an export may lose, of those whose accuracy is measured.
+
+        Args:
+            quantize: How it was quantised.
+            examples: How many inputs its accuracy is measured on.
+        """
+        del quantize, examples
+        return 0.0
+
     def accuracy(
         self,
         answer: Callable[[Example], Mapping[str, np.ndarray]],
         quantize: str = "none",
     ) -> dict[str, Any]:
-        """How often an export is right on the validation split; empty if nobody can tell.
-
-        Args:
-            answer: The outputs of `SERVING` for one input, a batch of 1.
-            quantize: How the export was quantised.
+        """The object that a manifest holds of `measure_accuracy`; empty for `None`.
 
         Raises:
-            InputError: Where it is right less often than the job allows.
+            InputError: The export loses more than `accuracy_loss`.
         """
-        del answer, quantize
-        return {}
+        measured = self.measure_accuracy(answer)
+        if measured is None:
+            return {}
+        loss = self.accuracy_loss(quantize, measured.examples)
+        if measured.export < measured.model - loss:
+            raise InputError(
+                f"the export is right on {measured.export:.4f} of {measured.examples} "
+                f"validation {self.input_kind}s, the model on {measured.model:.4f}; at "
+                f"most {loss:.4g} less is allowed; nothing was written."
+            )
+        return {"split": "val", **dataclasses.asdict(measured)}
 
 
 def load_job(workdir: str | Path) -> Job:

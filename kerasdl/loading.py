@@ -104,7 +104,9 @@ class TrainedTextClassifier:
         import keras
 
         import kerasdl.models.text.models  # registers the classes model.keras names
+        from kerasdl.data.text_graph import TextEncoder
         from kerasdl.data.text_tokens import TextVocabulary, Tokenizer
+        from kerasdl.training.text import TextScorer
 
         del kerasdl, config
         self.model = keras.saving.load_model(root / "model.keras", compile=False)
@@ -113,6 +115,9 @@ class TrainedTextClassifier:
             (root / "labels.txt").read_text("utf-8").removesuffix("\n").split("\n")
         )
         self.tokenizer = Tokenizer.from_json((root / "tokenizer.json").read_text("utf-8"))
+        # Graphs, built once for all texts to come.
+        self._encode = TextEncoder(self.tokenizer, self.vocabulary)
+        self._scorer = TextScorer(self.model)
 
     def predict(self, text: str) -> str:
         """The label of a text.
@@ -130,16 +135,13 @@ class TrainedTextClassifier:
 
     def probabilities(self, texts: Sequence[str]) -> Any:
         """The probability of each class, float32 (N, K), in the order of `labels`."""
-        from kerasdl.data.text_graph import encode_texts
         from kerasdl.data.text_lines import check_text
-        from kerasdl.training.text import TextScorer
 
         for text in texts:
             rule = check_text(text)
             if rule is not None:
                 raise InputError(f"the text to classify: {rule}")
-        rows = encode_texts(texts, self.tokenizer, self.vocabulary)
-        return TextScorer(self.model).probabilities(rows)
+        return self._scorer.probabilities(self._encode(texts))
 
 
 class TrainedClassifier:

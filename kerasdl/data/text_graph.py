@@ -91,15 +91,37 @@ def tokens_of(texts: Sequence[str], tokenizer: Tokenizer) -> list[str]:
     return tokens
 
 
+class TextEncoder:
+    """Turns texts into ids, in a graph that is built once.
+
+    Args:
+        tokenizer, vocabulary: From texts to ids.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, vocabulary: TextVocabulary) -> None:
+        # The function refers to the table's resource, which lives as long as the table.
+        self._table = table = VocabularyTable(vocabulary)
+
+        @tf.function(input_signature=[tf.TensorSpec((None,), tf.string)], autograph=False)
+        def encode(texts):
+            tokens = split_in_graph(texts, tokenizer)
+            return table(tokens).flat_values, tokens.row_lengths()
+
+        self._encode = encode
+
+    def __call__(self, texts: Sequence[str]) -> TokenRows:
+        """The ids of the tokens of each text."""
+        values, lengths = [np.zeros(0, np.int32)], [np.zeros(0, np.int64)]
+        for start in range(0, len(texts), CHUNK):
+            ids, counts = self._encode(tf.constant(texts[start : start + CHUNK]))
+            values.append(ids.numpy())
+            lengths.append(counts.numpy())
+        offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
+        return TokenRows(np.concatenate(values), offsets.astype(np.int64))
+
+
 def encode_texts(
     texts: Sequence[str], tokenizer: Tokenizer, vocabulary: TextVocabulary
 ) -> TokenRows:
-    """The ids of the tokens of each text."""
-    table = VocabularyTable(vocabulary)
-    values, lengths = [np.zeros(0, np.int32)], [np.zeros(0, np.int64)]
-    for start in range(0, len(texts), CHUNK):
-        ragged = split_in_graph(tf.constant(texts[start : start + CHUNK]), tokenizer)
-        values.append(table(ragged).flat_values.numpy())
-        lengths.append(ragged.row_lengths().numpy())
-    offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
-    return TokenRows(np.concatenate(values), offsets.astype(np.int64))
+    """The ids of the tokens of each text; `TextEncoder` where there are more to come."""
+    return TextEncoder(tokenizer, vocabulary)(texts)
