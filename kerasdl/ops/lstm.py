@@ -8,15 +8,15 @@
 
 W is `kernel` (D, 4H), U `recurrent_kernel` (H, 4H), b `bias` (4H), as in
 `keras.layers.LSTM`. Reference: Hochreiter and Schmidhuber, Long Short-Term Memory, 1997,
-with the forget gate of Gers et al., Learning to Forget, 2000. The derivation of every
-gradient is in docs/derivations.md, whose symbols are the names used here.
+with the forget gate of Gers et al., Learning to Forget, 2000. Every gradient is derived in
+docs/derivations.md, whose symbols are the names used here; what is pointwise in a step is
+in `kerasdl.ops.lstm_gates`.
 """
 
 from typing import NamedTuple
 
 import tensorflow as tf
 
-from kerasdl.ops.activations import get_activation
 from kerasdl.ops.compilation import in_xla
 from kerasdl.ops.custom_gradients import with_backward
 from kerasdl.ops.gate_products import (
@@ -25,6 +25,7 @@ from kerasdl.ops.gate_products import (
     gate_product_kernel_gradient,
     recurrent_product_gradient,
 )
+from kerasdl.ops.lstm_gates import advance, gate_gradient, local_derivatives, make_gates
 from kerasdl.ops.recurrence import Plan, gradient_norms, run_sequence
 from kerasdl.ops.sequences import (
     check_recompute,
@@ -90,7 +91,7 @@ def lstm_step(
     check_shape("x", x, ("N", "D"))
     _check_weights(x, kernel, recurrent_kernel, bias)
     _check_states(recurrent_kernel, h=h, c=c)
-    gates = _gates(activation, recurrent_activation, recurrent_kernel)
+    gates = make_gates(activation, recurrent_activation, recurrent_kernel)
 
     def forward(x, h, c, kernel, recurrent_kernel, *bias):
         z = gate_product(x, gates.scaled(kernel), dropout_mask)
@@ -98,16 +99,16 @@ def lstm_step(
         if bias:
             z = tf.nn.bias_add(z, gates.scaled(bias[0]))
         values = gates.values(z)  # (N, 4H)
-        new_h, new_c, squashed_c = _advance(gates, values, c)
+        new_h, new_c, squashed_c = advance(gates, values, c)
         return [new_h, new_c], (values, squashed_c)
 
     def backward(inputs, saved, gradients):
         x, h, c, kernel, recurrent_kernel, *bias = inputs
         values, squashed_c = saved
         delta, d_c = gradients
-        factors, from_h, f = _local_derivatives(gates, values, c, squashed_c)
+        factors, from_h, f = local_derivatives(gates, values, c, squashed_c)
         gamma = d_c + delta * from_h
-        a = _gate_gradient(delta, gamma, factors)  # (N, 4H)
+        a = gate_gradient(delta, gamma, factors)  # (N, 4H)
         result = [
             gate_product_input_gradient(a, kernel, dropout_mask),
             gate_product_input_gradient(a, recurrent_kernel, recurrent_dropout_mask),
@@ -263,7 +264,7 @@ class LSTMNetwork(NamedTuple):
 
     def gates(self, recurrent_kernel):
         """Returns the functions of the four gates for these activations."""
-        return _gates(self.activation, self.recurrent_activation, recurrent_kernel)
+        return make_gates(self.activation, self.recurrent_activation, recurrent_kernel)
 
     def forward(self, x, states, weights, counts, dropout, keep, sequence, unroll):
         """Runs forward. `saved` is [h (T, N, H), gates (T, N, 4H), c (T, N, H)]."""
@@ -282,7 +283,7 @@ class LSTMNetwork(NamedTuple):
             h, c = carry
             a = slices[0] + gate_product(h, recurrent, dropout[1])
             values = gates.values(a + bias[0] if bias else a)
-            new_h, new_c, _ = _advance(gates, values, c)
+            new_h, new_c, _ = advance(gates, values, c)
             if counts is not None:
                 new_h = tf.where(slices[1], new_h, h)
                 new_c = tf.where(slices[1], new_c, c)
@@ -326,8 +327,8 @@ class LSTMNetwork(NamedTuple):
         h, values, c = saved
         previous_h = tf.concat([states[0][tf.newaxis], h[:-1]], axis=0)
 
-        def local_derivatives(values, previous_c, c, counts=None):
-            factors, from_h, f = _local_derivatives(
+        def masked_derivatives(values, previous_c, c, counts=None):
+            factors, from_h, f = local_derivatives(
                 gates, values, previous_c, gates.activation.function(c)
             )
             if counts is not None:
@@ -343,7 +344,7 @@ class LSTMNetwork(NamedTuple):
             elements = [values, lambda t: state_before(states[1], c, t), c]
         else:
             previous_c = tf.concat([states[1][tf.newaxis], c[:-1]], axis=0)
-            elements = list(local_derivatives(values, previous_c, c, counts))
+            elements = list(masked_derivatives(values, previous_c, c, counts))
         if counts is not None:
             elements.append(counts)
         if d_sequence is not None:
@@ -357,10 +358,10 @@ class LSTMNetwork(NamedTuple):
                 delta += d_h
             m = slices[3] if counts is not None else None
             factors, from_h, f = (
-                local_derivatives(*slices[:3], m) if fused else slices[:3]
+                masked_derivatives(*slices[:3], m) if fused else slices[:3]
             )
             gamma += delta * from_h
-            a = _gate_gradient(delta, gamma, factors)
+            a = gate_gradient(delta, gamma, factors)
             previous_delta = to_h(a)
             if counts is not None:
                 previous_delta = tf.where(m, previous_delta, delta)
@@ -385,92 +386,6 @@ class LSTMNetwork(NamedTuple):
             d_weights.append(sum_of_rows(a))
         d_x = gate_product_input_gradient(a, kernel, dropout[0])
         return d_x, d_states, d_weights, measured
-
-
-def _advance(gates, values, c):
-    """Returns h_t, c_t and ψ(c_t) from the gates' values (N, 4H) and c_{t-1}."""
-    i, f, candidate, o = tf.split(values, 4, axis=-1)
-    new_c = f * c + i * candidate
-    squashed_c = gates.activation.function(new_c)
-    return o * squashed_c, new_c, squashed_c
-
-
-def _local_derivatives(gates, values, previous_c, squashed_c):
-    """Returns the factors of the backward recursion that need no recurrence.
-
-    For all steps at once: `factors` [c̃, c_{t-1}, i, ψ(c_t)] ∗ (derivative of each gate)
-    (..., 4H); `from_h` o ∗ ψ'(c_t), what γ_t takes from δ_t; and f, what γ_{t-1} takes
-    from γ_t.
-    """
-    i, f, candidate, o = tf.split(values, 4, axis=-1)
-    partners = tf.concat([candidate, previous_c, i, squashed_c], axis=-1)
-    return partners * gates.slopes(values), o * gates.activation.slope(squashed_c), f
-
-
-def _gate_gradient(delta, gamma, factors):
-    """Returns A_t = [a^i a^f a^c a^o] (N, 4H)."""
-    return tf.concat([gamma, gamma, gamma, delta], axis=-1) * factors
-
-
-class _TanhGates:
-    """All four gates as one tanh, for ψ = tanh and φ = sigmoid.
-
-    Since σ(a) = ½ tanh(½ a) + ½, with s = (½, ½, 1, ½) and m = (½, ½, 0, ½) over the
-    gates the values are s ∗ tanh(s ∗ a) + m. The inner s is multiplied into the weights,
-    which a power of two does without rounding. The slope is s² − (value − m)².
-    """
-
-    def __init__(self, units, dtype):
-        ones = tf.ones(units, dtype)
-        self.units = units
-        self.activation = get_activation("tanh")
-        self._scale = tf.concat([ones / 2, ones / 2, ones, ones / 2], axis=0)
-        self._middle = tf.concat([ones / 2, ones / 2, 0 * ones, ones / 2], axis=0)
-
-    def scaled(self, weights):
-        return weights * self._scale
-
-    def values(self, z):
-        return self._scale * tf.tanh(z) + self._middle
-
-    def slopes(self, values):
-        return self._scale**2 - (values - self._middle) ** 2
-
-
-class _SeparateGates:
-    """Gates of any other pair of activations."""
-
-    def __init__(self, units, activation, recurrent_activation):
-        self.units = units
-        self.activation = activation
-        self._recurrent = recurrent_activation
-
-    def scaled(self, weights):
-        return weights
-
-    def values(self, z):
-        return self._each(z, self.activation.function, self._recurrent.function)
-
-    def slopes(self, values):
-        return self._each(values, self.activation.slope, self._recurrent.slope)
-
-    def _each(self, z, function, recurrent_function):
-        i_and_f, candidate, o = tf.split(
-            z, [2 * self.units, self.units, self.units], axis=-1
-        )
-        return tf.concat(
-            [recurrent_function(i_and_f), function(candidate), recurrent_function(o)],
-            axis=-1,
-        )
-
-
-def _gates(activation, recurrent_activation, recurrent_kernel):
-    units = recurrent_kernel.shape[0]
-    activation = get_activation(activation)
-    recurrent = get_activation(recurrent_activation, "recurrent_activation")
-    if (activation.name, recurrent.name) == ("tanh", "sigmoid"):
-        return _TanhGates(units, recurrent_kernel.dtype)
-    return _SeparateGates(units, activation, recurrent)
 
 
 def _check_weights(x, kernel, recurrent_kernel, bias):

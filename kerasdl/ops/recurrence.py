@@ -17,6 +17,7 @@ inputs and states, None or (N, ·) or (gates, N, ·) each; `d_sequence` None, (T
 function t -> (N, H).
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -93,22 +94,16 @@ def _run(plan, on_its_own, x, states, weights, mask, dropout):
         return inputs[0], inputs[1 : 1 + len(states)], inputs[1 + len(states) :]
 
     def passes(plan, on_its_own):
-        forward_pass = compiled(_forward, plan) if on_its_own else None
-        backward_pass = compiled(_backward, plan) if on_its_own else None
+        prepared = compiled if on_its_own else functools.partial
+        run_forward, run_backward = prepared(_forward, plan), prepared(_backward, plan)
 
         def forward(*inputs):
-            arguments = (*unpacked(inputs), mask, dropout)
-            outputs, saved = (
-                forward_pass(*arguments) if on_its_own else _forward(plan, *arguments)
-            )
+            outputs, saved = run_forward(*unpacked(inputs), mask, dropout)
             # The hidden states are an output already: keeping that takes no memory.
             return outputs, outputs[:1] + saved if _keeps_its_output(plan) else saved
 
         def backward(inputs, saved, gradients):
-            arguments = (*unpacked(inputs), mask, dropout, saved, gradients)
-            return (
-                backward_pass(*arguments) if on_its_own else _backward(plan, *arguments)
-            )
+            return run_backward(*unpacked(inputs), mask, dropout, saved, gradients)
 
         return forward, backward
 
@@ -136,7 +131,10 @@ def _forward(plan, x, states, weights, mask, dropout):
             x, states, weights, counts, dropout, keep=keep, **options
         )
         sequence = saved[:1]
-        saved = saved[_keeps_its_output(plan) :] if keep else []
+        if not keep:
+            saved = []
+        elif _keeps_its_output(plan):
+            saved = saved[1:]
     outputs = list(states)
     if plan.return_sequences:
         outputs.insert(0, swap_batch_and_time(sequence[0]))
@@ -150,7 +148,9 @@ def _backward(plan, x, states, weights, mask, dropout, saved, gradients):
         d_outputs, *gradients = gradients
         if in_xla() and plan.recompute != "sqrt":
             # Compiled, a step reads its rows where they lie: a copy of the array less.
-            d_sequence = lambda t: d_outputs[:, t]  # noqa: E731
+            def d_sequence(t):
+                return d_outputs[:, t]
+
         else:
             d_sequence = swap_batch_and_time(d_outputs)
     options = {"unroll": plan.unroll}

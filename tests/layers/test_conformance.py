@@ -160,6 +160,8 @@ def fitted(module, name, jit_compile):
         [
             keras.Input((None,)),
             keras.layers.Embedding(9, 4, mask_zero=True),
+            recurrent(5, return_sequences=True),
+            keras.layers.TimeDistributed(keras.layers.Dense(4)),
             recurrent(3),
             keras.layers.Dense(1),
         ]
@@ -172,16 +174,15 @@ def fitted(module, name, jit_compile):
     return losses, model.predict(x[:, :4], verbose=0), model.get_weights()
 
 
-@pytest.mark.parametrize(
-    ("name", "jit_compile"), [("LSTM", False), ("LSTM", True), ("SimpleRNN", False)]
-)
-def test_fit_equals_that_of_keras(name, jit_compile):
+@pytest.mark.parametrize("name", LAYERS)
+def test_fit_equals_that_of_keras(name):
     expected = fitted(keras.layers, name, jit_compile=False)
-    actual = fitted(layers, name, jit_compile)
-    for ours, theirs in zip(
-        tf.nest.flatten(actual), tf.nest.flatten(expected), strict=True
-    ):
-        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
+    for jit_compile in (False, True):
+        actual = fitted(layers, name, jit_compile)
+        for ours, theirs in zip(
+            tf.nest.flatten(actual), tf.nest.flatten(expected), strict=True
+        ):
+            np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", LAYERS)

@@ -18,6 +18,7 @@ from kerasdl.ops.time_loop import emissions_in_buffers
 
 N, T, D, H = 3, 10, 4, 5
 LAYERS = ("SimpleRNN", "LSTM")
+OPS = {"SimpleRNN": ops.simple_rnn, "LSTM": ops.lstm}
 
 
 def draw(*shape, seed=1, dtype="float32"):
@@ -46,12 +47,11 @@ def test_loaded_saved_model_has_the_same_gradients(name, tmp_path):
     layer.build((None, T, D))
     module = tf.Module()
     module.weights = [tf.Variable(weight.value) for weight in layer.trainable_weights]
-    run = {"LSTM": ops.lstm, "SimpleRNN": ops.simple_rnn}[name]
     states = len(layer.state_size)
 
     def outputs(x):
         zeros = [tf.zeros((tf.shape(x)[0], H), x.dtype)] * states
-        return run(x, *zeros, *module.weights)[0]
+        return OPS[name](x, *zeros, *module.weights)[0]
 
     module.run = tf.function(
         outputs, input_signature=[tf.TensorSpec((None, T, D), tf.float64)]
@@ -81,12 +81,11 @@ def test_converts_to_litert_built_ins(name):
     # Keras's variables would convert to zeros here; those of a tf.Module do not.
     module = tf.Module()
     module.weights = [tf.Variable(weight.value) for weight in layer.trainable_weights]
-    run = {"LSTM": ops.lstm, "SimpleRNN": ops.simple_rnn}[name]
 
     @tf.function(input_signature=[tf.TensorSpec((None, None, D))])
     def last_state(x):
         zeros = [tf.zeros((tf.shape(x)[0], H))] * len(layer.state_size)
-        return run(x, *zeros, *module.weights, return_sequences=False)[1]
+        return OPS[name](x, *zeros, *module.weights, return_sequences=False)[1]
 
     with emissions_in_buffers():
         concrete = last_state.get_concrete_function()
