@@ -8,9 +8,8 @@
 
 W is `kernel` (D, 4H), U `recurrent_kernel` (H, 4H), b `bias` (4H), as in
 `keras.layers.LSTM`. Reference: Hochreiter and Schmidhuber, Long Short-Term Memory, 1997,
-with the forget gate of Gers et al., Learning to Forget, 2000. Every gradient is derived in
-docs/derivations.md, whose symbols are the names used here; what is pointwise in a step is
-in `kerasdl.ops.lstm_gates`.
+with the forget gate of Gers et al., Learning to Forget, 2000. docs/derivations.md derives
+every gradient, in the symbols used here; `kerasdl.ops.lstm_gates` has what is pointwise.
 """
 
 from typing import NamedTuple
