@@ -1,7 +1,7 @@
 """Times recurrent layers against Keras, PyTorch and TensorFlow's own LSTM kernel.
 
-    python benchmarks/recurrent.py --output=recurrent.md
-    python benchmarks/recurrent.py --layers=LSTM --cases=2,4 --seconds=20
+    python -m benchmarks.recurrent --output=recurrent.md
+    python -m benchmarks.recurrent --layers=LSTM --cases=2,4 --seconds=20
 
 Every candidate and peer of a case runs in one process, warmed up, in turns of an order
 drawn anew each round, so that whatever else the machine does meets all of them. A turn is

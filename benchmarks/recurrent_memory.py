@@ -1,6 +1,6 @@
 """Measures the memory that a training step of an LSTM takes.
 
-    python benchmarks/recurrent_memory.py
+    python -m benchmarks.recurrent_memory
 
 Each candidate runs in processes of its own, whose C library is told to give freed buffers
 back (MALLOC_MMAP_THRESHOLD_), so that what is resident is what is in use. Measured is the
@@ -11,11 +11,12 @@ of a step, with the C library as it is.
 """
 
 import os
-import resource
 import statistics
 import subprocess
 import sys
 import time
+
+from benchmarks.memory import peak_memory
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -57,8 +58,7 @@ def measure(steps, library, jit_compile, arguments):
         start = time.perf_counter()
         [gradient.numpy() for gradient in training(x, upstream)]
         times.append(time.perf_counter() - start)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return peak, statistics.median(times) * 1e3
+    return peak_memory(), statistics.median(times) * 1e3
 
 
 def main():
@@ -81,7 +81,8 @@ def main():
 def in_a_process(steps, k, environment=None):
     """Returns `measure` of a candidate in a new process."""
     process = subprocess.run(
-        [sys.executable, __file__, "--one", str(steps), str(k)],
+        [sys.executable, "-m", "benchmarks.recurrent_memory"]
+        + ["--one", str(steps), str(k)],
         env=os.environ | (environment or {}),
         stdout=subprocess.PIPE,
         text=True,

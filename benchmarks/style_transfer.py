@@ -1,6 +1,6 @@
 """Style transfer beside PyTorch: the same objective, weights and optimiser.
 
-    python benchmarks/style_transfer.py --weights=SQUEEZENET_H5 --pictures=FOLDER
+    python -m benchmarks.style_transfer --weights=SQUEEZENET_H5 --pictures=FOLDER
 
 Prints seconds an Adam iteration and peak memory at several sizes, kerasdl and PyTorch by
 turns in processes of their own (PyTorch in both memory layouts); the losses that both
@@ -22,6 +22,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+
+from benchmarks.memory import peak_memory
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -90,7 +92,8 @@ def compare(given: argparse.Namespace, size: int) -> None:
 
 
 def _in_process(given: argparse.Namespace, peer: str, size: int, task: str) -> dict:
-    command = [sys.executable, __file__, f"--peer={peer}", f"--sizes={size}"]
+    command = [sys.executable, "-m", "benchmarks.style_transfer"]
+    command += [f"--peer={peer}", f"--sizes={size}"]
     command += [f"--task={task}"]
     command += [f"--weights={given.weights}", f"--pictures={given.pictures}"]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -147,16 +150,6 @@ def timed(step, count: int) -> tuple[float, list[float]]:
         step()
         seconds.append(time.perf_counter() - started)
     return statistics.median(seconds), losses
-
-
-def peak_memory() -> float:
-    """MiB of physical memory that this process has held at most (Linux).
-
-    Not getrusage's ru_maxrss, which a process takes over from the one that started it.
-    """
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) / 1024
 
 
 def kerasdl_iterations(given: argparse.Namespace, size: int) -> dict:

@@ -1,6 +1,6 @@
 """Draws how much gradient arrives at each step before the one that the loss looks at.
 
-    python benchmarks/vanishing_gradients.py --output=docs/vanishing_gradients.png
+    python -m benchmarks.vanishing_gradients --output=docs/vanishing_gradients.png
 
 Networks as they are drawn before training, random inputs, a random upstream gradient at
 the last step alone, and the norms ‖δ_t‖ (both networks) and ‖γ_t‖ (the LSTM's cells) from

@@ -326,7 +326,7 @@ class LSTMNetwork(NamedTuple):
         h, values, c = saved
         previous_h = tf.concat([states[0][tf.newaxis], h[:-1]], axis=0)
 
-        def masked_derivatives(values, previous_c, c, counts=None):
+        def derivatives(values, previous_c, c, counts=None):
             factors, from_h, f = local_derivatives(
                 gates, values, previous_c, gates.activation.function(c)
             )
@@ -343,7 +343,7 @@ class LSTMNetwork(NamedTuple):
             elements = [values, lambda t: state_before(states[1], c, t), c]
         else:
             previous_c = tf.concat([states[1][tf.newaxis], c[:-1]], axis=0)
-            elements = list(masked_derivatives(values, previous_c, c, counts))
+            elements = list(derivatives(values, previous_c, c, counts))
         if counts is not None:
             elements.append(counts)
         if d_sequence is not None:
@@ -356,9 +356,7 @@ class LSTMNetwork(NamedTuple):
                 *slices, d_h = slices
                 delta += d_h
             m = slices[3] if counts is not None else None
-            factors, from_h, f = (
-                masked_derivatives(*slices[:3], m) if fused else slices[:3]
-            )
+            factors, from_h, f = derivatives(*slices[:3], m) if fused else slices[:3]
             gamma += delta * from_h
             a = gate_gradient(delta, gamma, factors)
             previous_delta = to_h(a)

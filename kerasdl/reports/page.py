@@ -43,11 +43,15 @@ def format_figure(value: Any) -> str:
 
     >>> format_figure(0.123456), format_figure(1234567), format_figure("lstm")
     ('0.1235', '1,234,567', 'lstm')
+    >>> format_figure(12711.9)
+    '12,712'
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     if isinstance(value, int):
         return f"{value:,}"
+    if abs(value) >= 10_000:
+        return f"{value:,.0f}"
     return f"{value:.4g}"
 
 
