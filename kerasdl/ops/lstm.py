@@ -32,6 +32,7 @@ from kerasdl.ops.sequences import (
     check_unroll,
     outputs_from_states,
     state_before,
+    states_before,
     step_count,
     step_count_of,
     sum_of_rows,
@@ -324,7 +325,7 @@ class LSTMNetwork(NamedTuple):
         kernel, recurrent_kernel, *bias = weights
         gates = self.gates(recurrent_kernel)
         h, values, c = saved
-        previous_h = tf.concat([states[0][tf.newaxis], h[:-1]], axis=0)
+        previous_h = states_before(states[0], h)
 
         def derivatives(values, previous_c, c, counts=None):
             factors, from_h, f = local_derivatives(
@@ -342,7 +343,7 @@ class LSTMNetwork(NamedTuple):
         if fused:
             elements = [values, lambda t: state_before(states[1], c, t), c]
         else:
-            previous_c = tf.concat([states[1][tf.newaxis], c[:-1]], axis=0)
+            previous_c = states_before(states[1], c)
             elements = list(derivatives(values, previous_c, c, counts))
         if counts is not None:
             elements.append(counts)

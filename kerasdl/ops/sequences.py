@@ -22,8 +22,13 @@ def step_count_of(x):
     return tf.shape(x)[0] if x.shape[0] is None else x.shape[0]
 
 
+def states_before(initial, states):
+    """Returns h_0 ... h_{T-1} (T, N, H), from h_0 (N, H) and h_1 ... h_T (T, N, H)."""
+    return tf.concat([initial[tf.newaxis], states[:-1]], axis=0)
+
+
 def state_before(initial, states, t):
-    """Returns h_{t-1} (N, H), from h_0 (N, H) and h_1 ... h_T (T, N, H), t from 0."""
+    """Returns row t of `states_before`, without forming the others."""
     return tf.where(tf.equal(t, 0), initial, states[tf.maximum(t - 1, 0)])
 
 

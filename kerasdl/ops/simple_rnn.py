@@ -28,6 +28,7 @@ from kerasdl.ops.sequences import (
     check_shape,
     check_unroll,
     outputs_from_states,
+    states_before,
     step_count,
     step_count_of,
     sum_of_rows,
@@ -275,7 +276,7 @@ class SimpleRNNNetwork(NamedTuple):
         """Runs backward; the norms are those of δ."""
         kernel, recurrent_kernel, *bias = weights
         (h,) = saved
-        previous_h = tf.concat([states[0][tf.newaxis], h[:-1]], axis=0)
+        previous_h = states_before(states[0], h)
         slopes = get_activation(self.activation).slope(h)
         if counts is not None:
             slopes = tf.where(counts, slopes, tf.zeros_like(slopes))
