@@ -19,7 +19,7 @@ from kerasdl.ops.time_loop import in_buffers
 
 # Fewer steps do not repay the compilation.
 LEAST_STEPS = 8
-# Where two halves of a batch, side by side, take less time than the whole.
+# Where two compiled halves of a batch, side by side, take less time than the whole.
 SPLIT_UNITS = 128
 SPLIT_BATCH = 32
 
@@ -47,35 +47,39 @@ def compiles(steps, unroll):
         isinstance(steps, int)
         and steps >= LEAST_STEPS
         and not unroll
-        and not tf.executing_eagerly()
-        and not in_xla()
-        and not in_buffers()
-        and not save_context.in_save_context()
-        and _only_cpus()
+        and _in_open_graph()
     )
 
 
-def split_point(x, units):
+def split_point(x, units, on_its_own, unroll):
     """Returns how many of the N samples form the first half of a batch, or None.
 
-    The halves are then run side by side, which pays where a product of the whole batch
-    keeps one core busy only.
+    The halves are then run side by side. Compiled, that pays where a product of the whole
+    batch keeps one core busy only. Operation by operation it always does (a third to a
+    half of the time, even of one sample beside none): while one loop waits for its
+    products, the other has its pointwise operations done.
 
     Args:
         x: (N, T, D).
         units: H.
+        on_its_own: what `compiles` said.
+        unroll: whether the steps are written out.
 
     Returns:
-        An integer, a scalar tensor where N is not known (N itself for a small batch, so
-        that the second half is empty), or None for no halves.
+        An integer, a scalar tensor where N is not known (N itself where the whole is to
+        be run at once, so that the second half is empty), or None for no halves.
     """
+    if on_its_own:
+        possible, least = units <= SPLIT_UNITS, SPLIT_BATCH
+    else:
+        possible, least = not unroll and _in_open_graph(), SPLIT_BATCH
     batch = x.shape[0]
-    if units > SPLIT_UNITS or (batch is not None and batch < SPLIT_BATCH):
+    if not possible or (batch is not None and batch < least):
         return None
     if batch is not None:
         return (batch + 1) // 2
     batch = tf.shape(x)[0]
-    return tf.where(batch < SPLIT_BATCH, batch, (batch + 1) // 2)
+    return tf.where(batch < least, batch, (batch + 1) // 2)
 
 
 @functools.cache
@@ -88,6 +92,17 @@ def compiled(function, plan):
     """
     return tf.function(
         functools.partial(function, plan), jit_compile=True, autograph=False
+    )
+
+
+def _in_open_graph():
+    """Whether a graph is traced that nothing but CPUs of this process will run."""
+    return (
+        not tf.executing_eagerly()
+        and not in_xla()
+        and not in_buffers()
+        and not save_context.in_save_context()
+        and _only_cpus()
     )
 
 

@@ -31,6 +31,7 @@ from kerasdl.ops.sequences import (
     check_shape,
     check_unroll,
     outputs_from_states,
+    select_rows,
     state_before,
     states_before,
     step_count,
@@ -284,9 +285,9 @@ class LSTMNetwork(NamedTuple):
             a = slices[0] + gate_product(h, recurrent, dropout[1])
             values = gates.values(a + bias[0] if bias else a)
             new_h, new_c, _ = advance(gates, values, c)
-            if counts is not None:
-                new_h = tf.where(slices[1], new_h, h)
-                new_c = tf.where(slices[1], new_c, c)
+            counted = None if counts is None else slices[1]
+            new_h = select_rows(counted, new_h, h)
+            new_c = select_rows(counted, new_c, c)
             if keep:
                 return [new_h, new_c], [values, new_h, new_c]
             return [new_h, new_c], [new_h] if sequence else []
@@ -327,15 +328,10 @@ class LSTMNetwork(NamedTuple):
         h, values, c = saved
         previous_h = states_before(states[0], h)
 
-        def derivatives(values, previous_c, c, counts=None):
-            factors, from_h, f = local_derivatives(
+        def derivatives(values, previous_c, c):
+            return local_derivatives(
                 gates, values, previous_c, gates.activation.function(c)
             )
-            if counts is not None:
-                factors = tf.where(counts, factors, tf.zeros_like(factors))
-                from_h = tf.where(counts, from_h, tf.zeros_like(from_h))
-                f = tf.where(counts, f, tf.ones_like(f))
-            return factors, from_h, f
 
         # Compiled, a step forms them in passing, in the cache; operation by operation
         # they cost less for all steps at once.
@@ -344,27 +340,31 @@ class LSTMNetwork(NamedTuple):
             elements = [values, lambda t: state_before(states[1], c, t), c]
         else:
             previous_c = states_before(states[1], c)
-            elements = list(derivatives(values, previous_c, c, counts))
+            elements = list(derivatives(values, previous_c, c))
         if counts is not None:
             elements.append(counts)
         if d_sequence is not None:
             elements.append(d_sequence)
         to_h = recurrent_product_gradient(recurrent_kernel, x.shape[1], dropout[1])
+        nothing = tf.zeros((tf.shape(x)[1], 4 * gates.units), x.dtype)
 
         def step(carry, slices):
             delta, gamma = carry
             if d_sequence is not None:
                 *slices, d_h = slices
                 delta += d_h
-            m = slices[3] if counts is not None else None
-            factors, from_h, f = derivatives(*slices[:3], m) if fused else slices[:3]
-            gamma += delta * from_h
+            factors, from_h, f = derivatives(*slices[:3]) if fused else slices[:3]
+            counted = None if counts is None else slices[3]
+            # A masked step hands on what it receives.
+            gamma = select_rows(counted, gamma + delta * from_h, gamma)
             a = gate_gradient(delta, gamma, factors)
-            previous_delta = to_h(a)
-            if counts is not None:
-                previous_delta = tf.where(m, previous_delta, delta)
+            previous = [
+                select_rows(counted, to_h(a), delta),
+                select_rows(counted, gamma * f, gamma),
+            ]
+            a = select_rows(counted, a, nothing)
             measured = [tf.norm(v, axis=-1) for v in (delta, gamma)] if norms else []
-            return [previous_delta, gamma * f], [a, *measured]
+            return previous, [a, *measured]
 
         row = tf.TensorSpec(x.shape[1:2], x.dtype)
         d_states, (a, *measured) = time_loop(

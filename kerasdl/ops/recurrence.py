@@ -65,21 +65,24 @@ def run_sequence(plan, x, states, weights, mask=None, dropout=(None, None)):
     batch, steps = x.shape[0], step_count(x)
     units = states[0].shape[1]
     on_its_own = compiles(steps, plan.unroll)
-    half = split_point(x, units) if on_its_own else None
+    half = split_point(x, units, on_its_own, plan.unroll)
     if half is not None:
-        halves = []
-        for part in (slice(None, half), slice(half, None)):
-            halves.append(
-                _run(
-                    plan,
-                    True,
-                    x[part],
-                    [state[part] for state in states],
-                    weights,
-                    None if mask is None else mask[part],
-                    [None if m is None else m[..., part, :] for m in dropout],
-                )
+        sizes = [half, (tf.shape(x)[0] if batch is None else batch) - half]
+
+        def parts(tensor, axis=0):
+            # The gradient of `tf.split` is one concatenation, that of slices pads each.
+            return (None, None) if tensor is None else tf.split(tensor, sizes, axis)
+
+        halves = [
+            _run(plan, on_its_own, x, states, weights, mask, dropout)
+            for x, states, mask, dropout in zip(
+                parts(x),
+                zip(*map(parts, states), strict=True),
+                parts(mask),
+                zip(*(parts(factors, axis=-2) for factors in dropout), strict=True),
+                strict=True,
             )
+        ]
         outputs = [tf.concat(pair, axis=0) for pair in zip(*halves, strict=True)]
     else:
         outputs = _run(plan, on_its_own, x, states, weights, mask, dropout)

@@ -6,6 +6,9 @@ step is contiguous.
 
 import tensorflow as tf
 
+from kerasdl.ops.compilation import in_xla
+from kerasdl.ops.time_loop import in_buffers
+
 
 def swap_batch_and_time(sequence):
     """Swaps the two leading axes, (N, T, ·) <-> (T, N, ·)."""
@@ -34,8 +37,32 @@ def state_before(initial, states, t):
 
 def sum_of_rows(gradients):
     """Returns Σ_t Σ_n of gradients (T, N, ·), the gradient of a bias (·)."""
-    # One axis at a time: both at once take twice as long.
-    return tf.reduce_sum(tf.reduce_sum(gradients, axis=0), axis=0)
+    if in_xla():
+        return tf.reduce_sum(gradients, axis=[0, 1])
+    # A tenth of the time of `tf.reduce_sum` over one axis after the other.
+    rows = tf.reshape(gradients, (-1, gradients.shape[-1]))
+    return tf.raw_ops.BiasAddGrad(out_backprop=rows)
+
+
+def select_rows(chosen, rows, others):
+    """Returns the rows of one tensor where `chosen`, of another elsewhere.
+
+    Args:
+        chosen: bool (..., 1), or None for all rows.
+        rows: (..., H), for instance states that a step has changed.
+        others: of the same shape.
+    """
+    if chosen is None:
+        return rows
+    if in_xla() or in_buffers():
+        return tf.where(chosen, rows, others)
+    # `tf.where` would broadcast `chosen` element by element: up to nine times as long.
+    selected = tf.raw_ops.Select(
+        condition=tf.reshape(chosen, [-1]),
+        x=tf.reshape(rows, (-1, rows.shape[-1])),
+        y=tf.reshape(others, (-1, others.shape[-1])),
+    )
+    return tf.ensure_shape(tf.reshape(selected, tf.shape(rows)), rows.shape)
 
 
 def time_major_mask(mask):
@@ -65,7 +92,7 @@ def outputs_from_states(states, mask, zero_output_for_mask=False):
     counts = tf.cast(mask, tf.bool)
     if not zero_output_for_mask:
         counts = tf.cumsum(tf.cast(counts, tf.int32), axis=1) > 0
-    return tf.where(tf.expand_dims(counts, axis=-1), states, tf.zeros_like(states))
+    return select_rows(tf.expand_dims(counts, axis=-1), states, tf.zeros_like(states))
 
 
 def last_output_from_state(state, mask, zero_output_for_mask=False):
@@ -74,7 +101,7 @@ def last_output_from_state(state, mask, zero_output_for_mask=False):
         return state
     counts = tf.cast(mask, tf.bool)
     counts = counts[:, -1] if zero_output_for_mask else tf.reduce_any(counts, axis=1)
-    return tf.where(tf.expand_dims(counts, axis=-1), state, tf.zeros_like(state))
+    return select_rows(tf.expand_dims(counts, axis=-1), state, tf.zeros_like(state))
 
 
 def to_tensors(x, **others):

@@ -28,6 +28,7 @@ from kerasdl.ops.sequences import (
     check_shape,
     check_unroll,
     outputs_from_states,
+    select_rows,
     states_before,
     step_count,
     step_count_of,
@@ -244,8 +245,7 @@ class SimpleRNNNetwork(NamedTuple):
             (h,) = carry
             a = slices[0] + gate_product(h, recurrent_kernel, dropout[1])
             new_h = phi.function(a + bias[0] if bias else a)
-            if counts is not None:
-                new_h = tf.where(slices[1], new_h, h)
+            new_h = select_rows(None if counts is None else slices[1], new_h, h)
             return [new_h], [new_h] if keep or sequence else []
 
         row = states[0].shape[0] or x.shape[1]
@@ -278,9 +278,8 @@ class SimpleRNNNetwork(NamedTuple):
         (h,) = saved
         previous_h = states_before(states[0], h)
         slopes = get_activation(self.activation).slope(h)
-        if counts is not None:
-            slopes = tf.where(counts, slopes, tf.zeros_like(slopes))
         to_h = recurrent_product_gradient(recurrent_kernel, x.shape[1], dropout[1])
+        nothing = tf.zeros_like(states[0])
 
         def step(carry, slices):
             (delta,) = carry
@@ -288,9 +287,10 @@ class SimpleRNNNetwork(NamedTuple):
             if d_sequence is not None:
                 delta += rest[0]
             z = delta * slope
-            previous = to_h(z)
-            if counts is not None:
-                previous = tf.where(rest[-1], previous, delta)
+            # A masked step hands on what it receives.
+            counted = None if counts is None else rest[-1]
+            previous = select_rows(counted, to_h(z), delta)
+            z = select_rows(counted, z, nothing)
             return [previous], [z] + ([tf.norm(delta, axis=-1)] if norms else [])
 
         elements = [slopes]
