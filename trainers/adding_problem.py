@@ -54,8 +54,9 @@ def train(config: ConfigDict, name: str, folder):
 
     from kerasdl.data.adding import adding_batch
     from kerasdl.models.adding import build_adding_model
-    from kerasdl.training.loop import TrainingLoop, make_train_step
+    from kerasdl.training.loop import TrainingLoop
     from kerasdl.training.schedules import cosine_decay
+    from kerasdl.training.steps import make_train_step
 
     workdir = Workdir(folder, "adding", config.to_dict() | {"models": name})
     keras.utils.set_random_seed(config.seed)

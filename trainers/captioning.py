@@ -29,8 +29,9 @@ def main() -> None:
 
     from kerasdl.reports.captioning import report_captioning
     from kerasdl.training import captioning, schedules
-    from kerasdl.training.loop import TrainingLoop, make_train_step
+    from kerasdl.training.loop import TrainingLoop
     from kerasdl.training.progress import say
+    from kerasdl.training.steps import make_train_step
 
     keras.utils.set_random_seed(config.seed)
 

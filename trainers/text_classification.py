@@ -79,7 +79,7 @@ def train_one(config: ConfigDict, folder: Path) -> dict:
     from kerasdl.data.text_batches import TextBatches
     from kerasdl.reports.text import report_text
     from kerasdl.training import schedules, text
-    from kerasdl.training.loop import TrainingLoop, make_train_step
+    from kerasdl.training.loop import TrainingLoop
     from kerasdl.training.progress import say
 
     keras.utils.set_random_seed(config.seed)
@@ -106,13 +106,7 @@ def train_one(config: ConfigDict, folder: Path) -> dict:
         workdir=workdir,
         model=model,
         optimizer=optimizer,
-        train_step=make_train_step(
-            model,
-            optimizer,
-            text.training_loss(model, config),
-            input_signature=None if config.xla else list(text.BATCH_SIGNATURE),
-            jit_compile=config.xla,
-        ),
+        train_step=text.make_steps(model, optimizer, config),
         batches=batches,
         steps_per_epoch=len(batches),
         epochs=config.epochs,

@@ -37,8 +37,9 @@ def main() -> None:
     from kerasdl.models.classifier import HEAD, image_size
     from kerasdl.reports.transfer import TransferRun, other_runs, report_transfer
     from kerasdl.training import transfer
-    from kerasdl.training.loop import TrainingLoop, make_train_step
+    from kerasdl.training.loop import TrainingLoop
     from kerasdl.training.progress import say
+    from kerasdl.training.steps import make_train_step
 
     # A wrong folder is to leave no workdir behind that a right one then does not fit.
     others = other_runs(config.report.compare)

@@ -59,7 +59,7 @@ def get_config() -> ConfigDict:
     config.label_smoothing = 0.0
     # Length of the step to adversarial word vectors (Miyato et al. 2017); 0: none.
     config.adversarial = 0.0
-    config.xla = False  # compile the training step, once for each sentence length
+    config.xla = False  # compile the recurrent layers, once for each length of a batch
     config.monitor = "val/accuracy"  # chooses the epoch that is kept
     config.patience = 0  # epochs without a better one before stopping; 0: never
 

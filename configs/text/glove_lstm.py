@@ -22,4 +22,5 @@ def get_config() -> ConfigDict:
     config.adversarial = 0.6
     config.learning_rate = 2e-3
     config.clip_norm = 0.0
+    config.xla = True
     return config

@@ -7,6 +7,8 @@ earlier calls, so a run that is resumed in another process makes the same choice
 with the same bits. docs/recurrent.md has the measurements behind the numbers here.
 """
 
+import contextlib
+import contextvars
 import functools
 
 import tensorflow as tf
@@ -23,6 +25,22 @@ LEAST_STEPS = 8
 SPLIT_UNITS = 128
 SPLIT_BATCH = 32
 
+_EVERY_LENGTH = contextvars.ContextVar("compile_every_length", default=False)
+
+
+@contextlib.contextmanager
+def compile_every_length():
+    """Has sequences whose length is unknown compiled too, anew for each length.
+
+    For training on batches of a few lengths that come again and again: a length costs a
+    second or so when it first comes.
+    """
+    token = _EVERY_LENGTH.set(True)
+    try:
+        yield
+    finally:
+        _EVERY_LENGTH.reset(token)
+
 
 def in_xla():
     """Returns whether what is traced now will be compiled with XLA."""
@@ -35,20 +53,17 @@ def compiles(steps, unroll):
     """Returns whether to compile a pass over a sequence on its own.
 
     Not in eager mode, where shapes come and go; not for an unknown number of steps,
-    since every new number would compile anew; not within a compilation, which takes the
-    pass in anyway; not on machines with other devices than CPUs; and not in an export:
-    servers refuse compiled functions unless they are started for them.
+    since every new number would compile anew, but in `compile_every_length`; not within
+    a compilation, which takes the pass in anyway; not on machines with other devices than
+    CPUs; and not in an export: servers refuse compiled functions unless they are started
+    for them.
 
     Args:
         steps: T, an integer where it is known.
         unroll: whether the steps are written out.
     """
-    return (
-        isinstance(steps, int)
-        and steps >= LEAST_STEPS
-        and not unroll
-        and _in_open_graph()
-    )
+    enough = steps >= LEAST_STEPS if isinstance(steps, int) else _EVERY_LENGTH.get()
+    return enough and not unroll and _in_open_graph()
 
 
 def split_point(x, units, on_its_own, unroll):

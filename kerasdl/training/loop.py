@@ -7,9 +7,10 @@ takes the steps that it would have taken.
 """
 
 import dataclasses
+import itertools
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import keras
@@ -20,6 +21,7 @@ from kerasdl.training.checkpoint import restore_checkpoint, save_checkpoint
 from kerasdl.training.interrupts import Interrupted, SignalCatcher
 from kerasdl.training.progress import say, track
 from kerasdl.training.schedules import Schedule
+from kerasdl.training.steps import GroupedSteps, OneByOne
 from kerasdl.training.workdir import MetricsLog, Workdir
 
 # Metrics that are better when smaller; every other is better when larger.
@@ -54,7 +56,8 @@ class TrainingLoop:
         workdir: Where checkpoints and metrics go.
         model: Its `variables` (seed generators included) are what checkpoints hold.
         optimizer: Its variables too; its learning rate follows `schedule`.
-        train_step: Takes one batch and returns scalars by name, `loss` among them.
+        train_step: Takes one batch and returns scalars by name, `loss` among them; or
+            takes several in one call.
         batches: The batches of an epoch (counted from 0), always in the same order for
             the same epoch.
         steps_per_epoch: How many there are.
@@ -72,7 +75,7 @@ class TrainingLoop:
         workdir: Workdir,
         model: keras.Model,
         optimizer: keras.optimizers.Optimizer,
-        train_step: Callable[[Any], dict[str, tf.Tensor]],
+        train_step: Callable[[Any], dict[str, tf.Tensor]] | GroupedSteps,
         batches: Callable[[int], Iterable[Any]],
         steps_per_epoch: int,
         epochs: int,
@@ -84,7 +87,9 @@ class TrainingLoop:
         self.workdir = workdir
         self.model = model
         self.optimizer = optimizer
-        self.train_step = train_step
+        if not isinstance(train_step, GroupedSteps):
+            train_step = OneByOne(train_step, optimizer)
+        self._take_steps = train_step
         self.batches = batches
         self.steps_per_epoch = steps_per_epoch
         self.epochs = epochs
@@ -128,14 +133,14 @@ class TrainingLoop:
     def _run_epoch(self, signals: SignalCatcher) -> None:
         progress, started = self.progress, time.monotonic()
         before: list[tf.Tensor] = []
-        batches = self.batches(progress.epoch)
         what = f"epoch {progress.epoch + 1}/{self.epochs}"
-        for step, batch in enumerate(track(batches, self.steps_per_epoch, what)):
-            if step < progress.step:
+        batches = track(self.batches(progress.epoch), self.steps_per_epoch, what)
+        for first, group in self._groups(batches):
+            if first < progress.step:
                 continue  # taken before the run was interrupted
-            if step == self.steps_per_epoch - 1:
+            if first == self.steps_per_epoch - 1:
                 before = [tf.identity(v) for v in self.model.trainable_variables]
-            self._take_step(step, batch)
+            self._take_group(first, group)
             if signals.received:
                 progress.seconds += time.monotonic() - started
                 self._save("latest")
@@ -149,21 +154,33 @@ class TrainingLoop:
         progress.seconds += row["seconds"]
         self._record(row)
 
-    def _take_step(self, step: int, batch: Any) -> None:
+    def _groups(self, batches: Iterable[Any]) -> Iterator[tuple[int, list[Any]]]:
+        """The batches of each call, and the first one's number; the last is alone."""
+        batches, first = iter(batches), 0
+        while first < self.steps_per_epoch:
+            size = min(self._take_steps.size, self.steps_per_epoch - 1 - first)
+            group = list(itertools.islice(batches, max(size, 1)))
+            if not group:
+                return
+            yield first, group
+            first += len(group)
+
+    def _take_group(self, first: int, group: list[Any]) -> None:
         progress = self.progress
-        self.optimizer.learning_rate = self.schedule(
-            progress.epoch + step / self.steps_per_epoch
-        )
-        results = {name: float(value) for name, value in self.train_step(batch).items()}
-        if not math.isfinite(results["loss"]):
-            raise InputError(
-                f"the loss is not finite at epoch {progress.epoch + 1}, step {step + 1}, "
-                f"got {results['loss']}; a lower --config.learning_rate may help, and "
-                f"{self.workdir.checkpoints} keeps the last good checkpoint."
-            )
-        for name, value in results.items():
-            progress.sums[name] = progress.sums.get(name, 0.0) + value
-        progress.step = step + 1
+        rates = [
+            self.schedule(progress.epoch + (first + k) / self.steps_per_epoch)
+            for k in range(len(group))
+        ]
+        for step, results in enumerate(self._take_steps(group, rates), start=first + 1):
+            if not math.isfinite(results["loss"]):
+                raise InputError(
+                    f"the loss is not finite at epoch {progress.epoch + 1}, step {step}, "
+                    f"got {results['loss']}; a lower --config.learning_rate may help, "
+                    f"and {self.workdir.checkpoints} keeps the last good checkpoint."
+                )
+            for name, value in results.items():
+                progress.sums[name] = progress.sums.get(name, 0.0) + value
+            progress.step = step
 
     def _finish_epoch(self, before: list[tf.Tensor]) -> dict[str, float]:
         """The epoch's row; `progress` moves on to the next epoch."""
@@ -215,42 +232,3 @@ class TrainingLoop:
         variables = self._variables if name == "latest" else self.model.variables
         path = self.workdir.checkpoints / f"{name}.npz"
         save_checkpoint(path, variables, dataclasses.asdict(self.progress))
-
-
-def make_train_step(
-    model: keras.Model,
-    optimizer: keras.optimizers.Optimizer,
-    loss: Callable[..., tf.Tensor],
-    input_signature: list[tf.TensorSpec] | None = None,
-    jit_compile: bool = False,
-) -> Callable[[tuple], dict[str, tf.Tensor]]:
-    """One compiled step: loss, gradients, update.
-
-    Args:
-        model: Its `trainable_variables` are trained.
-        optimizer: Clips as it was told to.
-        loss: Takes the batch's tensors and returns the scalar to minimise, less the
-            model's own regularisation losses, which are added.
-        input_signature: The batch's tensors, where sizes vary between batches.
-        jit_compile: Whether XLA compiles the step.
-
-    Returns:
-        A function of one batch (a tuple) that gives `loss` and `gradient_norm` (before
-        clipping) as scalars.
-    """
-    variables = model.trainable_variables
-
-    @tf.function(
-        input_signature=input_signature, jit_compile=jit_compile, reduce_retracing=True
-    )
-    def step(*batch: tf.Tensor) -> dict[str, tf.Tensor]:
-        with tf.GradientTape() as tape:
-            value = loss(*batch)
-            if model.losses:
-                value += tf.add_n(model.losses)
-        gradients = tape.gradient(value, variables)
-        optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        norm = tf.linalg.global_norm([g for g in gradients if g is not None])
-        return {"loss": value, "gradient_norm": norm}
-
-    return lambda batch: step(*batch)

@@ -19,9 +19,10 @@ from kerasdl.style.losses import content_loss, total_variation
 from kerasdl.style.objective import StyleNetwork
 from kerasdl.style.options import NetworkOptions, StyleOptions, numbers
 from kerasdl.style.pictures import fit_shorter_side, read_srgb
-from kerasdl.training.loop import TrainingLoop, make_train_step
+from kerasdl.training.loop import TrainingLoop
 from kerasdl.training.progress import say
 from kerasdl.training.schedules import cosine_decay
+from kerasdl.training.steps import make_train_step
 from kerasdl.training.style import (
     as_array,
     list_pictures,

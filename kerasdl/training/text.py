@@ -25,12 +25,17 @@ from kerasdl.models.text.classifier import TextClassifier
 from kerasdl.models.text.models import MODELS
 from kerasdl.models.text.ngram_bag import HashedNgramBag
 from kerasdl.models.text.vector_classifier import VectorClassifier
+from kerasdl.ops.compilation import compile_every_length
 from kerasdl.training.config import check_choice
 from kerasdl.training.loop import TrainingLoop
+from kerasdl.training.optimizers import Adam, AdamW
+from kerasdl.training.steps import GroupedSteps
 from kerasdl.training.workdir import Workdir, atomic_path, write_json, write_text
 
 # Sentences scored at a time.
 SCORE_BATCH = 512
+# Training steps in one call of their graph.
+STEPS_PER_CALL = 25
 # Added to a gradient's norm, which a sentence of padding alone has none of.
 LEAST_NORM = 1e-12
 
@@ -269,30 +274,39 @@ def training_loss(
         step = tf.stop_gradient(epsilon * gradient / (norm + LEAST_NORM))
         return 0.5 * (value + at(vectors + step))
 
-    if not epsilon:
-        return loss
-    if not isinstance(model, VectorClassifier) or isinstance(model, HashedNgramBag):
+    if epsilon and (
+        not isinstance(model, VectorClassifier) or isinstance(model, HashedNgramBag)
+    ):
         raise InputError(
             "--config.adversarial must be 0 for a model that is not a function of word "
             f"vectors alone, got {epsilon} for {config.model.name}."
         )
-    return adversarial_loss
+    chosen = adversarial_loss if epsilon else loss
+    return compile_every_length()(chosen) if config.xla else chosen
 
 
 def make_optimizer(config: ConfigDict) -> keras.optimizers.Optimizer:
     """Adam, or AdamW where the config decays weights."""
     clip = config.clip_norm or None
     if config.weight_decay:
-        return keras.optimizers.AdamW(
+        return AdamW(
             config.learning_rate, weight_decay=config.weight_decay, global_clipnorm=clip
         )
-    return keras.optimizers.Adam(config.learning_rate, global_clipnorm=clip)
+    return Adam(config.learning_rate, global_clipnorm=clip)
 
 
 BATCH_SIGNATURE = (
     tf.TensorSpec((None, None), tf.int32),
     tf.TensorSpec((None,), tf.int32),
 )
+
+
+def make_steps(
+    model: TextClassifier, optimizer: keras.optimizers.Optimizer, config: ConfigDict
+) -> GroupedSteps:
+    """The training steps of a run."""
+    loss = training_loss(model, config)
+    return GroupedSteps(model, optimizer, loss, BATCH_SIGNATURE, STEPS_PER_CALL)
 
 
 class TextScorer:

@@ -15,7 +15,7 @@ from kerasdl.models.classifier import (
     image_size,
     stages,
 )
-from kerasdl.training.loop import make_train_step
+from kerasdl.training.steps import make_train_step
 from kerasdl.training.transfer import picture_loss
 
 SIZE = 64

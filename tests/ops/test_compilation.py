@@ -6,7 +6,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from kerasdl.ops import lstm, simple_rnn
-from kerasdl.ops.compilation import LEAST_STEPS, SPLIT_BATCH
+from kerasdl.ops.compilation import LEAST_STEPS, SPLIT_BATCH, compile_every_length
 from kerasdl.ops.time_loop import emissions_in_buffers
 from tests.ops.problems import sequence_problem, upstream_like
 
@@ -66,6 +66,40 @@ def test_equals_the_loop(name, n, options):
     assert compiled_calls(function)
     for actual, wanted in zip(function(), expected, strict=True):
         np.testing.assert_allclose(actual, wanted, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("steps", [T, None], ids=["compiled", "not_compiled"])
+@pytest.mark.parametrize("masked", [False, True])
+def test_halves_of_an_unknown_batch(name, steps, masked):
+    """In halves, whole and of one sample: the same as step by step in eager mode."""
+    weights = [tf.constant(value) for value in problem(name, 1)[0]]
+    states = NETWORKS[name][2]
+
+    def gradient(x, mask):
+        zeros = [tf.zeros((tf.shape(x)[0], H), tf.float64)] * states
+        variables = [x, *zeros, *weights[1 + states :]]
+        with tf.GradientTape() as tape:
+            tape.watch(variables)
+            sequence, *_ = NETWORKS[name][0](*variables, mask=mask if masked else None)
+            loss = tf.reduce_sum(tf.sin(sequence))
+        return tape.gradient(loss, variables)
+
+    function = tf.function(
+        gradient,
+        autograph=False,
+        input_signature=[
+            tf.TensorSpec((None, steps, D), tf.float64),
+            tf.TensorSpec((None, steps), tf.bool),
+        ],
+    )
+    assert bool(compiled_calls(function)) == (steps is not None)
+    for n in (1, 2, SPLIT_BATCH, SPLIT_BATCH + 3):
+        (x, *_), mask, *_ = problem(name, n)
+        for actual, expected in zip(
+            function(x, mask), gradient(tf.constant(x), mask), strict=True
+        ):
+            np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-11)
 
 
 @pytest.mark.parametrize("n", [1, 2, SPLIT_BATCH + 3])
@@ -145,6 +179,19 @@ def test_taken_by_rule():
     assert not compiled_calls(traced((2, T, D), jit_compile=True))
     with emissions_in_buffers():
         assert not compiled_calls(traced((2, T, D)))
+    with compile_every_length():
+        assert compiled_calls(traced((2, None, D)))
+        assert not compiled_calls(traced((2, T - 1, D)))
+    assert not compiled_calls(traced((2, None, D)))
+
+
+def test_every_length_compiled_equals_the_loop():
+    plain, compiled = traced((None, None, D)), traced((None, None, D))
+    with compile_every_length():
+        assert compiled_calls(compiled)
+    for n, t in ((1, 1), (2, 5), (SPLIT_BATCH, 3)):
+        x = sequence_problem(4, 2, n=n, t=t, d=D, h=H)[0]
+        np.testing.assert_allclose(compiled(x), plain(x), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("used_before", [False, True])

@@ -11,8 +11,9 @@ import tensorflow as tf
 
 from kerasdl.errors import InputError
 from kerasdl.training.interrupts import Interrupted
-from kerasdl.training.loop import TrainingLoop, make_train_step
+from kerasdl.training.loop import TrainingLoop
 from kerasdl.training.schedules import exponential_decay
+from kerasdl.training.steps import make_train_step
 from kerasdl.training.workdir import Workdir
 
 STEPS = 4

@@ -10,7 +10,7 @@ from kerasdl.data.picture_batches import FeatureBatches, PictureBatches
 from kerasdl.errors import InputError
 from kerasdl.models.classifier import HEAD
 from kerasdl.training import transfer
-from kerasdl.training.loop import make_train_step
+from kerasdl.training.steps import make_train_step
 
 
 def make_config(tmp_path, **fields):
