@@ -16,7 +16,7 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 
 import kerasdl
-from export.jobs import SERVING, Comparison, Example, Job, Tolerance
+from export.jobs import SERVING, Comparison, Example, Job, Tolerance, evenly
 from kerasdl.data.pictures import decode_picture, prepare_picture
 from kerasdl.data.pictures_graph import decode_and_prepare
 from kerasdl.data.vocabulary import END, UNK
@@ -69,7 +69,8 @@ class CaptioningJob(Job):
 
         dataset = load_dataset(ConfigDict(self.config))
         pictures = getattr(dataset, split) or dataset.train
-        return [Example(picture.name, picture.bytes()) for picture in pictures[:count]]
+        chosen = [pictures[index] for index in evenly(len(pictures), count)]
+        return [Example(picture.name, picture.bytes()) for picture in chosen]
 
     def readable(self, example: Example) -> Example:
         """`example`, if it is a whole picture."""

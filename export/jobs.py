@@ -42,6 +42,16 @@ class Example:
     data: bytes
 
 
+def evenly(total: int, count: int) -> list[int]:
+    """At most `count` of the numbers 0 to total - 1, evenly apart, first and last among
+    them.
+
+    >>> evenly(9, 3), evenly(2, 3), evenly(0, 3)
+    ([0, 4, 8], [0, 1], [])
+    """
+    return np.linspace(0, total - 1, min(total, count)).round().astype(int).tolist()
+
+
 @dataclass(frozen=True)
 class Tolerance:
     """What an export may differ by from the model in Keras.
@@ -142,7 +152,10 @@ class Job(abc.ABC):
 
     @abc.abstractmethod
     def examples(self, split: str, count: int) -> list[Example]:
-        """The first inputs of a split, or of `train` where that split is empty.
+        """Inputs of a split, or of `train` where that split is empty.
+
+        They are taken evenly from the whole of it, so that all classes come even where
+        the split is sorted by class.
 
         Args:
             split: `train` or `val`.
@@ -194,6 +207,10 @@ class Job(abc.ABC):
         quantize: str,
     ) -> Comparison:
         """Compares what a TFLite file returned for each example with Keras's model."""
+
+    def prepare(self, quantize: str) -> None:
+        """Settles, before a TFLite file is made, what depends on how it is quantised."""
+        del quantize
 
     def resize(self, size: int) -> None:
         """Sets the side of a TFLite file's input, where the job leaves a choice."""

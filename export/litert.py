@@ -58,7 +58,10 @@ class DeviceModel:
             )
         self._answer = _ANSWERS[job](files, path)
         self.input_kind: str = self.metadata["input"].get("kind", "picture")
-        self._encode = SentenceEncoder(files, path) if self.input_kind == "text" else None
+        self._encode = None
+        if self.input_kind == "text":
+            length = self.metadata["input"]["shape"][1]
+            self._encode = SentenceEncoder(files, path, length)
         self.run = _signature_runner(path, threads)
 
     def signature(self) -> dict[str, Any]:

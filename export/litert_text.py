@@ -19,12 +19,16 @@ class SentenceEncoder:
     Args:
         files: What the TFLite file carries, `vocab.txt` and `tokenizer.json` among it.
         path: The file, for messages.
+        length: The number of ids that the model takes, `None` for any.
 
     Raises:
         InputError: Where one of the two is missing or damaged.
     """
 
-    def __init__(self, files: Mapping[str, str], path: str | Path) -> None:
+    def __init__(
+        self, files: Mapping[str, str], path: str | Path, length: int | None = None
+    ) -> None:
+        self._length = length
         try:
             self.tokenizer = Tokenizer.from_json(files[TOKENIZER])
             vocabulary = files[VOCABULARY]
@@ -44,7 +48,7 @@ class SentenceEncoder:
             name: What an error calls it.
 
         Returns:
-            int32 (1, T), T at least 1.
+            int32 (1, T), T at least 1, padded where the model's length is fixed.
 
         Raises:
             InputError: Where the text breaks a rule of text lines, or needs a tokenizer
@@ -63,4 +67,12 @@ class SentenceEncoder:
         if rule is not None:
             raise InputError(f"{name}: {rule}")
         ids = self.vocabulary.encode(self.tokenizer(text))
-        return np.array([ids or [PADDING]], np.int32)
+        encoded = np.array([ids or [PADDING]], np.int32)
+        return encoded if self._length is None else pad_ids(encoded, self._length)
+
+
+def pad_ids(ids: np.ndarray, length: int) -> np.ndarray:
+    """Ids (1, T) as (1, length): cut, or padded at the end."""
+    ids = ids[:, :length]
+    missing = length - ids.shape[1]
+    return np.pad(ids, ((0, 0), (0, missing)), constant_values=PADDING)

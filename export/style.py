@@ -13,7 +13,7 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 
 import kerasdl
-from export.jobs import SERVING, Comparison, Example, Job, Tolerance
+from export.jobs import SERVING, Comparison, Example, Job, Tolerance, evenly
 from kerasdl.data.pictures import decode_picture, prepare_picture
 from kerasdl.data.pictures_graph import decode
 from kerasdl.errors import InputError
@@ -73,11 +73,12 @@ class StyleJob(Job):
 
         trained, held_out, _ = picture_splits(ConfigDict(self.config))
         pictures = trained if split == "train" else held_out
+        chosen = [pictures.paths[i] for i in evenly(len(pictures.paths), count)]
         return [
             Example(str(path), path.read_bytes())
             if isinstance(path, Path)
             else Example(f"drawn {path}", encode_picture(pictures.picture(path), "png"))
-            for path in pictures.paths[:count]
+            for path in chosen
         ]
 
     def readable(self, example: Example) -> Example:

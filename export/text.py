@@ -6,20 +6,34 @@ kind is "text") puts TensorFlow Text's operations into the graph; such a SavedMo
 only where `tensorflow_text` is imported, and says so in `assets/requirements.txt`.
 """
 
+import contextlib
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
 
 import kerasdl
-from export.jobs import SERVING, Accuracy, Comparison, Example, Job, Tolerance
+from export.jobs import (
+    SERVING,
+    Accuracy,
+    Comparison,
+    Example,
+    Job,
+    Tolerance,
+    evenly,
+)
+from export.litert_text import pad_ids
 from kerasdl.data.text_graph import TextEncoder, VocabularyTable, split_in_graph
 from kerasdl.data.text_lines import check_text
 from kerasdl.data.text_tokens import PADDING, TokenRows
 from kerasdl.errors import InputError
+from kerasdl.layers import LSTM, SimpleRNN
+from kerasdl.ops.time_loop import steps_written_out
 from kerasdl.training.text import TextScorer, load_dataset
 
 # Same ids in, same arithmetic: only the order of sums differs.
@@ -58,14 +72,28 @@ class TextJob(Job):
             )
 
         self._encode = TextEncoder(self.tokenizer, self.vocabulary)
+        self._length: int | None = None
+
+    def prepare(self, quantize: str) -> None:
+        """Gives int8 files of recurrent models a fixed length, their steps written out.
+
+        The length is that of the longest training sentence; what is longer is cut.
+        """
+        recurrent = (keras.layers.RNN, SimpleRNN, LSTM)
+        layers = self.model._flatten_layers(include_self=False)
+        if quantize != "int8" or not any(isinstance(n, recurrent) for n in layers):
+            return
+        train = load_dataset(ConfigDict(self.config)).train
+        self._length = int(self._encode(train.texts).lengths.max())
 
     def examples(self, split: str, count: int) -> list[Example]:
         """Sentences of a split of the data set that the run's config names."""
         dataset = load_dataset(ConfigDict(self.config))
-        texts = (getattr(dataset, split) or dataset.train).texts[:count]
+        texts = (getattr(dataset, split) or dataset.train).texts
+        texts = sorted(texts, key=len)  # short ones and long ones come
         return [
-            Example(f"{split} sentence {number}", text.encode())
-            for number, text in enumerate(texts, start=1)
+            Example(f"{split}, by length, {index + 1}", texts[index].encode())
+            for index in evenly(len(texts), count)
         ]
 
     def readable(self, example: Example) -> Example:
@@ -147,30 +175,38 @@ class TextJob(Job):
         module = self._module()
 
         def classify(ids):
-            logits = self.model(ids, training=False)
+            with steps_written_out() if self._length else contextlib.nullcontext():
+                logits = self.model(ids, training=False)
             return {"probabilities": self.model.probabilities(logits)}
 
         module.classify = tf.function(
-            classify, input_signature=[tf.TensorSpec((1, None), tf.int32, name="ids")]
+            classify,
+            input_signature=[tf.TensorSpec((1, self._length), tf.int32, name="ids")],
         )
         return module, {SERVING: module.classify}
 
     def device_files(self) -> dict[str, str]:
-        """Vocabulary, labels and tokenizer, as in the workdir."""
+        """Vocabulary, labels and tokenizer."""
+        tokenizer = self.tokenizer
+        if self._length:
+            tokenizer = dataclasses.replace(tokenizer, max_tokens=self._length)
         return {
             "vocab.txt": self.vocabulary.to_bytes().decode("utf-8"),
             "labels.txt": "".join(f"{label}\n" for label in self.labels),
-            "tokenizer.json": self.tokenizer.to_json(),
+            "tokenizer.json": tokenizer.to_json(),
         }
 
     def device_metadata(self) -> dict[str, Any]:
         """How a text becomes the input."""
-        return {"input": {"name": "ids", "kind": "text", "shape": [1, None]}}
+        return {"input": {"name": "ids", "kind": "text", "shape": [1, self._length]}}
 
     def device_inputs(self, examples: Sequence[Example]) -> list[dict[str, np.ndarray]]:
         """The ids of each example, (1, T)."""
         rows = self._rows(examples)
-        return [{"ids": rows.padded(slice(n, n + 1))} for n in range(len(rows))]
+        inputs = [rows.padded(slice(n, n + 1)) for n in range(len(rows))]
+        if self._length:
+            inputs = [pad_ids(ids, self._length) for ids in inputs]
+        return [{"ids": ids} for ids in inputs]
 
     def compare_device(
         self,

@@ -89,6 +89,7 @@ def export_tflite(
     job = load_job(workdir)
     if size:
         job.resize(size)
+    job.prepare(quantize)
     examples = inputs.export_examples(job, "val", count, files)
     arguments = job.device_inputs(examples)
     try:

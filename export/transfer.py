@@ -14,7 +14,7 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 
 import kerasdl
-from export.jobs import SERVING, Accuracy, Comparison, Example, Job, Tolerance
+from export.jobs import SERVING, Accuracy, Comparison, Example, Job, Tolerance, evenly
 from kerasdl.data.class_folders import PictureDataset
 from kerasdl.data.pictures import decode_picture, prepare_picture
 from kerasdl.data.pictures_graph import decode_and_prepare
@@ -71,10 +71,10 @@ class TransferJob(Job):
         return self._dataset
 
     def examples(self, split: str, count: int) -> list[Example]:
-        """Pictures of a split, evenly from the whole of it so that all classes come."""
+        """Pictures of a split of the data set that the run's config names."""
         pictures = getattr(self._splits(), split) or self._splits().train
-        step = max(1, len(pictures) // count)
-        return [Example(p.name, p.bytes()) for p in pictures[::step][:count]]
+        chosen = [pictures[index] for index in evenly(len(pictures), count)]
+        return [Example(picture.name, picture.bytes()) for picture in chosen]
 
     def readable(self, example: Example) -> Example:
         """`example`, if it is a whole picture."""

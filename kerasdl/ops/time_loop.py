@@ -5,7 +5,21 @@ import contextvars
 
 import tensorflow as tf
 
+_WRITTEN_OUT = contextvars.ContextVar("steps_written_out", default=False)
 _IN_BUFFERS = contextvars.ContextVar("emissions_in_buffers", default=False)
+
+
+@contextlib.contextmanager
+def steps_written_out():
+    """Has loops traced inside written out, step after step, where T is known.
+
+    For exports: LiteRT's converter does not quantise a loop to int8.
+    """
+    token = _WRITTEN_OUT.set(True)
+    try:
+        yield
+    finally:
+        _WRITTEN_OUT.reset(token)
 
 
 @contextlib.contextmanager
@@ -57,7 +71,7 @@ def time_loop(
     Returns:
         (carry after the last step, list of stacked emissions (T, ...)).
     """
-    if unroll:
+    if unroll or (_WRITTEN_OUT.get() and isinstance(steps, int)):
         return _unrolled(step, carry, elements, steps, reverse)
     if _IN_BUFFERS.get():
         return _in_buffers(step, carry, elements, emitted, steps, reverse)

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from kerasdl.ops import lstm
-from kerasdl.ops.time_loop import emissions_in_buffers, time_loop
+from kerasdl.ops.time_loop import emissions_in_buffers, steps_written_out, time_loop
 from tests.ops.problems import MASKS, D, sequence_problem
 
 
@@ -75,3 +75,25 @@ def test_in_buffers_a_sequence_converts_to_litert_with_any_batch_and_length():
         interpreter.invoke()
         output = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
         np.testing.assert_allclose(output, run(*inputs.values()), rtol=0, atol=1e-6)
+
+
+def test_written_out_there_is_no_loop():
+    x = tf.reshape(tf.range(12.0), (3, 2, 2))
+
+    def run(x):
+        carry, (sums,) = time_loop(
+            lambda carry, slices: ([carry[0] + slices[0]], [carry[0] + slices[0]]),
+            [tf.zeros((2, 2))],
+            [x],
+            [tf.TensorSpec((2, 2))],
+            3,
+        )
+        return carry[0], sums
+
+    loop = tf.function(run, autograph=False).get_concrete_function(x)
+    with steps_written_out():
+        written = tf.function(run, autograph=False).get_concrete_function(x)
+    for graph, loops in ((loop.graph, True), (written.graph, False)):
+        assert any("While" in node.op for node in graph.as_graph_def().node) == loops
+    for actual, expected in zip(written(x), loop(x), strict=True):
+        np.testing.assert_array_equal(actual, expected)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+# Of attention weights; a sentence without tokens has none.
+LEAST_TOTAL = 1e-6
+
 
 def masked_mean(vectors: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     """The mean over a sentence's tokens, over their true number.
@@ -70,8 +73,13 @@ class AttentionPooling(keras.layers.Layer):
     def weights_of(self, vectors: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         """The attention weights a, (N, T), zero at padding."""
         scores = self.query(self.hidden(vectors))[:, :, 0]
-        scores = tf.where(mask, scores, tf.constant(-1e4, scores.dtype))
-        return tf.nn.softmax(scores, axis=1) * tf.cast(mask, scores.dtype)
+        # Padding gets the least score, then no weight: a score far below all others
+        # would take the whole range of a quantised export.
+        least = tf.reduce_min(scores, axis=1, keepdims=True)
+        weights = tf.nn.softmax(tf.where(mask, scores, least), axis=1)
+        weights *= tf.cast(mask, scores.dtype)
+        total = tf.reduce_sum(weights, axis=1, keepdims=True)
+        return weights / tf.maximum(total, LEAST_TOTAL)
 
     def call(self, vectors, mask):
         """Returns the pooled vectors."""
