@@ -23,7 +23,7 @@ from kerasdl.errors import InputError
 from kerasdl.training import command
 
 # Inputs from which int8 measures the ranges of the activations.
-CALIBRATION = 100
+CALIBRATION = 500
 # A zip's entries carry a time; a fixed one keeps the file a function of the model.
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 

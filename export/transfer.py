@@ -9,11 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
 
 import kerasdl
+from export.bias_correction import correct_biases
 from export.jobs import SERVING, Accuracy, Comparison, Example, Job, Tolerance, evenly
 from kerasdl.data.class_folders import PictureDataset
 from kerasdl.data.pictures import decode_picture, prepare_picture
@@ -22,6 +24,8 @@ from kerasdl.errors import InputError
 
 # Pictures classified at once by the Keras model.
 BATCH = 32
+# Training pictures on which rounded convolutions are corrected, all in memory at once.
+CORRECTION_PICTURES = 40
 
 # Same tensors in, same arithmetic: only the order of sums differs.
 TENSORS = Tolerance(agreement=0.98, difference=1e-3)
@@ -62,6 +66,15 @@ class TransferJob(Job):
                 f"{self.model.output_shape[-1]} classes, got {len(self.labels)}."
             )
         self._dataset = None
+        self._device_model = self.model
+
+    def prepare(self, quantize: str) -> None:
+        """Readies the convolutions for weights of 8 bits, where there will be such."""
+        if quantize not in ("dynamic", "int8"):
+            return
+        self._device_model = kerasdl.load(self.workdir).model
+        pictures = self.examples("train", CORRECTION_PICTURES)
+        correct_biases(self._device_model, self._images(pictures))
 
     def _splits(self) -> PictureDataset:
         if self._dataset is None:
@@ -90,10 +103,10 @@ class TransferJob(Job):
         """
         size, preparation = self.size, self.trained.preparation
         labels = tf.constant(self.labels)
-        module = self._module()
+        module = self._module(self.model)
 
         def classify(images):
-            probabilities = self._probabilities(images)
+            probabilities = self._probabilities(images, self.model)
             best = tf.argmax(probabilities, axis=1)
             return {"label": tf.gather(labels, best), "probabilities": probabilities}
 
@@ -143,9 +156,10 @@ class TransferJob(Job):
 
     def device_module(self) -> tuple[tf.Module, dict[str, Any]]:
         """`serving_default(image: float[1, S, S, 3]) -> probabilities: float[1, K]`."""
-        module = self._module()
+        model = self._device_model
+        module = self._module(model)
         module.classify = tf.function(
-            lambda image: {"probabilities": self._probabilities(image)},
+            lambda image: {"probabilities": self._probabilities(image, model)},
             input_signature=[
                 tf.TensorSpec((1, self.size, self.size, 3), tf.float32, name="image")
             ],
@@ -214,15 +228,15 @@ class TransferJob(Job):
         """`ACCURACY_LOSS`, or one picture where that is more."""
         return max(ACCURACY_LOSS[quantize], 1 / examples) + ROUNDING
 
-    def _module(self) -> tf.Module:
+    def _module(self, model: keras.Model) -> tf.Module:
         # The variables alone: saving the Keras objects themselves would tie the
         # SavedModel to their classes.
         module = tf.Module()
-        module.weights = [variable.value for variable in self.model.variables]
+        module.weights = [variable.value for variable in model.variables]
         return module
 
-    def _probabilities(self, images: tf.Tensor) -> tf.Tensor:
-        return tf.nn.softmax(self.model(images, training=False))
+    def _probabilities(self, images: tf.Tensor, model: keras.Model) -> tf.Tensor:
+        return tf.nn.softmax(model(images, training=False))
 
     def _image(self, example: Example) -> np.ndarray:
         image = decode_picture(example.data, example.name)

@@ -81,6 +81,7 @@ def train_one(config: ConfigDict, folder: Path) -> dict:
     from kerasdl.training import schedules, text
     from kerasdl.training.loop import TrainingLoop
     from kerasdl.training.progress import say
+    from kerasdl.training.text_pretraining import pretrain
 
     keras.utils.set_random_seed(config.seed)
 
@@ -92,6 +93,10 @@ def train_one(config: ConfigDict, folder: Path) -> dict:
     for note in (*corpus.notes, vectors_note):
         say(note)
     corpus.save(workdir)
+    notes = [*corpus.notes, vectors_note]
+    if note := pretrain(model, corpus, config, workdir):
+        notes.append(note)
+        say(note)
 
     batches = TextBatches(train.rows, train.labels, config.batch_size, config.seed)
     optimizer = text.make_optimizer(config)
@@ -117,9 +122,7 @@ def train_one(config: ConfigDict, folder: Path) -> dict:
     )
     loop.run()
     metrics = text.finish(workdir, corpus, scorer, loop)
-    report = report_text(
-        workdir, corpus, scorer, loop, metrics, [*corpus.notes, vectors_note]
-    )
+    report = report_text(workdir, corpus, scorer, loop, metrics, notes)
     for name, value in metrics.items():
         print(
             f"{name:24} {value:.4f}" if isinstance(value, float) else f"{name:24} {value}"

@@ -1,4 +1,4 @@
-"""GloVe, a bidirectional LSTM with maximum and attention pooling.
+"""GloVe, a bidirectional LSTM with maximum and attention pooling, pretrained.
 
     python -m trainers.text_classification --config=configs/text/best.py \
         --config.data.root=FOLDER --workdir=runs/best
@@ -10,15 +10,17 @@ from configs.text import default
 
 
 def get_config() -> ConfigDict:
-    """The bidirectional model; on the sentiment data no better than glove_lstm."""
+    """The bidirectional model, pretrained as language models on the same sentences."""
     config = default.get_config()
     config.model.name = "bilstm"
     config.model.vectors = "glove"
     config.model.units = 128
     config.model.dropout = 0.3
     config.model.head_dropout = 0.3
-    config.adversarial = 0.6
-    config.epochs = 8
+    config.pretraining.epochs = 8
+    config.adversarial = 0.8
+    config.xla = True
+    config.epochs = 10
     config.batch_size = 128
     config.learning_rate = 2e-3
     config.clip_norm = 0.0

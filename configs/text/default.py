@@ -48,6 +48,13 @@ def get_config() -> ConfigDict:
     config.model.recurrent_dropout = 0.0
     config.model.head_dropout = 0.2  # before the linear layer
 
+    # First as language models on the training sentences, without labels (Dai and Le
+    # 2015); of bilstm.
+    config.pretraining = ConfigDict()
+    config.pretraining.epochs = 0
+    config.pretraining.learning_rate = 2e-3
+    config.pretraining.dropout = 0.3  # on the LSTMs' outputs
+
     config.epochs = 8
     config.batch_size = 64  # sentences
     config.learning_rate = 3e-3

@@ -1,0 +1,100 @@
+"""Pretraining of a text classifier as language models on its own training sentences."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+from ml_collections import ConfigDict
+
+from kerasdl.data.text_batches import TextBatches
+from kerasdl.errors import InputError
+from kerasdl.models.text.bilstm import PooledBiLSTM
+from kerasdl.models.text.classifier import TextClassifier
+from kerasdl.models.text.language_model import BidirectionalLanguageModel
+from kerasdl.ops.compilation import compile_every_length
+from kerasdl.training import schedules
+from kerasdl.training.loop import TrainingLoop
+from kerasdl.training.optimizers import Adam
+from kerasdl.training.steps import GroupedSteps
+from kerasdl.training.text import BATCH_SIGNATURE, STEPS_PER_CALL, TextCorpus
+from kerasdl.training.workdir import Workdir
+
+# Where its checkpoints and metrics lie in a run's folder.
+FOLDER = "pretraining"
+# Of the gradient's norm: the first steps on a large vocabulary are steep.
+CLIP_NORM = 1.0
+
+
+def pretrain(
+    model: TextClassifier, corpus: TextCorpus, config: ConfigDict, workdir: Workdir
+) -> str:
+    """Trains the model's word vectors and LSTMs to tell neighbouring words.
+
+    No label is used. It goes on where it was interrupted; once finished, its best epoch
+    by `val/loss` (the last one without a validation split) is loaded.
+
+    Args:
+        model: Untrained; `config.pretraining.epochs` must be 0 but for `bilstm`.
+        corpus: The training split is learnt from, the validation split measured on.
+        config: The run's.
+        workdir: The run's.
+
+    Returns:
+        A sentence for the report, empty where there was nothing to do.
+
+    Raises:
+        InputError: The model is of another kind, or frozen.
+    """
+    fields = config.pretraining
+    if not fields.epochs:
+        return ""
+    if not isinstance(model, PooledBiLSTM) or config.model.frozen:
+        raise InputError(
+            "--config.pretraining.epochs must be 0 but for bilstm with word vectors that "
+            f"are not frozen, got {fields.epochs} for {config.model.name}."
+        )
+    train, val = corpus.splits["train"], corpus.splits["val"]
+    language_model = BidirectionalLanguageModel(model, fields.dropout)
+
+    def loss(ids: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        del labels
+        return language_model(ids, training=True)
+
+    measure = tf.function(
+        lambda ids: language_model(ids, training=False),
+        input_signature=[BATCH_SIGNATURE[0]],
+    )
+    held_out = TextBatches(val.rows, val.labels, config.batch_size, config.seed)
+
+    def evaluate() -> dict[str, float]:
+        values = [(float(measure(ids)), np.count_nonzero(ids)) for ids, _ in held_out(0)]
+        if not values:
+            return {}
+        losses, words = zip(*values, strict=True)
+        return {"val/loss": float(np.average(losses, weights=words))}
+
+    optimizer = Adam(fields.learning_rate, global_clipnorm=CLIP_NORM)
+    batches = TextBatches(train.rows, train.labels, config.batch_size, config.seed)
+    if config.xla:
+        loss = compile_every_length()(loss)
+    loop = TrainingLoop(
+        workdir=Workdir(workdir / FOLDER, "text", config.to_dict()),
+        model=language_model,
+        optimizer=optimizer,
+        train_step=GroupedSteps(
+            language_model, optimizer, loss, BATCH_SIGNATURE, STEPS_PER_CALL
+        ),
+        batches=batches,
+        steps_per_epoch=len(batches),
+        epochs=fields.epochs,
+        schedule=schedules.cosine_decay(fields.learning_rate, fields.epochs),
+        evaluate=evaluate,
+        monitor="val/loss" if len(val) else "train/loss",
+    )
+    progress = loop.run()
+    loop.workdir.close()
+    return (
+        f"Word vectors and LSTMs were first trained for {fields.epochs} epochs to tell "
+        "the next word and the word before, on the training sentences without their "
+        f"labels: {progress.best:.3f} nats a {'validation' if len(val) else 'training'} word."
+    )
