@@ -67,8 +67,18 @@ class _Correction:
         self._expected: tf.Tensor | None = None
         self._shift: tf.Tensor | None = None
 
-    def observe(self, outputs: tf.Tensor) -> tf.Tensor:
-        """The outputs (N, H, W, C), less the shift once the kernel has been rounded."""
+    def observe(self, inputs: tf.Tensor) -> tf.Tensor:
+        """The convolution's outputs, less the shift once the kernel has been rounded."""
+        # The bias acts before the activation.
+        activation = self.convolution.activation
+        self.convolution.activation = keras.activations.linear
+        try:
+            outputs = self._corrected(self.convolution(inputs))
+        finally:
+            self.convolution.activation = activation
+        return activation(outputs)
+
+    def _corrected(self, outputs: tf.Tensor) -> tf.Tensor:
         means = tf.reduce_mean(outputs, axis=(0, 1, 2))
         if self._expected is None:
             self._expected = means
@@ -94,8 +104,9 @@ class _Watched(keras.layers.Layer):
         self._correction = correction
 
     def call(self, inputs):
-        outputs = self._correction.convolution(inputs)
-        return self._correction.observe(outputs) if tf.executing_eagerly() else outputs
+        if tf.executing_eagerly():
+            return self._correction.observe(inputs)
+        return self._correction.convolution(inputs)
 
 
 def _watched(model: keras.Model, corrections: dict[int, _Correction]) -> keras.Model:

@@ -93,8 +93,9 @@ def pretrain(
     )
     progress = loop.run()
     loop.workdir.close()
+    whose = "validation" if len(val) else "training"
     return (
         f"Word vectors and LSTMs were first trained for {fields.epochs} epochs to tell "
         "the next word and the word before, on the training sentences without their "
-        f"labels: {progress.best:.3f} nats a {'validation' if len(val) else 'training'} word."
+        f"labels: {progress.best:.3f} nats a {whose} word."
     )
