@@ -17,6 +17,14 @@ A picture that is broken, of another format, or over 100 megapixels raises
 
 import tensorflow as tf
 
+from kerasdl.data.orientation_graph import (
+    EXIF_START,
+    Octets,
+    find_chunk,
+    find_exif_in_jpeg,
+    orientation_at,
+    upright,
+)
 from kerasdl.data.pictures import (
     MAX_PIXELS,
     PREPARATIONS,
@@ -28,9 +36,6 @@ from kerasdl.data.resize_graph import resize_exactly
 _JPEG_START = b"\xff\xd8"
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _BMP_START = b"BM"
-_EXIF_START = b"Exif\x00\x00"
-_ORIENTATION_TAG = 0x0112
-_TIFF_SHORT, _TIFF_LONG = 3, 4
 _WEBP_ANIMATION, _WEBP_ALPHA = 0x02, 0x10  # flags of the extended header
 
 
@@ -79,7 +84,7 @@ def decode(image_bytes: tf.Tensor) -> tf.Tensor:
         ]
     ):
         image_bytes = tf.identity(image_bytes)
-    octets = _Octets(image_bytes)
+    octets = Octets(image_bytes)
     image, exif = tf.case(
         [
             (is_jpeg, lambda: _decode_jpeg(image_bytes, octets)),
@@ -88,8 +93,8 @@ def decode(image_bytes: tf.Tensor) -> tf.Tensor:
         ],
         default=lambda: _decode_webp(image_bytes, octets),
     )
-    upright = _upright(image, _orientation(octets, exif))
-    return tf.ensure_shape(upright, (None, None, 3))
+    image = upright(image, orientation_at(octets, exif))
+    return tf.ensure_shape(image, (None, None, 3))
 
 
 @tf.autograph.experimental.do_not_convert
@@ -142,14 +147,14 @@ def _check_pixels(height: tf.Tensor, width: tf.Tensor) -> tf.Operation:
 # end of the file. `octets` are the numbers of `data`.
 
 
-def _decode_jpeg(data: tf.Tensor, octets: "_Octets") -> tuple[tf.Tensor, tf.Tensor]:
+def _decode_jpeg(data: tf.Tensor, octets: Octets) -> tuple[tf.Tensor, tf.Tensor]:
     shape = tf.io.extract_jpeg_shape(data)
     with tf.control_dependencies([_check_pixels(shape[0], shape[1])]):
         image = tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
-    return image, _find_exif_in_jpeg(octets)
+    return image, find_exif_in_jpeg(octets)
 
 
-def _decode_png(data: tf.Tensor, octets: "_Octets") -> tuple[tf.Tensor, tf.Tensor]:
+def _decode_png(data: tf.Tensor, octets: Octets) -> tuple[tf.Tensor, tf.Tensor]:
     # The first chunk is the header: length, "IHDR", width, height.
     with tf.control_dependencies([_check_pixels(octets.big(20, 4), octets.big(16, 4))]):
         data = tf.identity(data)
@@ -157,7 +162,7 @@ def _decode_png(data: tf.Tensor, octets: "_Octets") -> tuple[tf.Tensor, tf.Tenso
     # Asked for alpha where there is none, the op fills it with the highest value of the
     # file's bit depth: 1 for a black and white picture, not 255.
     colour_type = octets.big(25, 1)
-    transparency = _find_chunk(octets, 8, b"tRNS", little=False)
+    transparency = find_chunk(octets, 8, b"tRNS", little=False)
     has_channel = tf.reduce_any(tf.equal(colour_type, (4, 6)))
     has_alpha = has_channel | (transparency < octets.size)
     image = tf.cond(
@@ -165,10 +170,10 @@ def _decode_png(data: tf.Tensor, octets: "_Octets") -> tuple[tf.Tensor, tf.Tenso
         lambda: _over_white(tf.io.decode_png(data, channels=4)),
         lambda: tf.io.decode_png(data, channels=3),
     )
-    return image, _find_chunk(octets, 8, b"eXIf", little=False)
+    return image, find_chunk(octets, 8, b"eXIf", little=False)
 
 
-def _decode_webp(data: tf.Tensor, octets: "_Octets") -> tuple[tf.Tensor, tf.Tensor]:
+def _decode_webp(data: tf.Tensor, octets: Octets) -> tuple[tf.Tensor, tf.Tensor]:
     still = tf.cond(
         octets.equals(12, b"VP8X") & (octets.big(20, 1) & _WEBP_ANIMATION > 0),
         lambda: _first_webp_frame(data, octets),
@@ -181,19 +186,19 @@ def _decode_webp(data: tf.Tensor, octets: "_Octets") -> tuple[tf.Tensor, tf.Tens
         image = tf.cond(
             tf.equal(shape[2], 4), lambda: _over_white(image), lambda: image[:, :, :3]
         )
-    exif = _find_chunk(octets, 12, b"EXIF", little=True)
-    prefixed = octets.equals(exif, _EXIF_START)
-    return image, tf.where(prefixed, exif + len(_EXIF_START), exif)
+    exif = find_chunk(octets, 12, b"EXIF", little=True)
+    prefixed = octets.equals(exif, EXIF_START)
+    return image, tf.where(prefixed, exif + len(EXIF_START), exif)
 
 
-def _first_webp_frame(data: tf.Tensor, octets: "_Octets") -> tf.Tensor:
+def _first_webp_frame(data: tf.Tensor, octets: Octets) -> tf.Tensor:
     """A still WebP file of an animation's first frame.
 
     TensorFlow writes the RGBA frames of an animation without transparency into a buffer
     made for RGB. A frame (ANMF) is its corner, size, duration and flags in 16 bytes, and
     then the chunks of a still picture, to which the extended header is put back.
     """
-    frame = _find_chunk(octets, 12, b"ANMF", little=True)
+    frame = find_chunk(octets, 12, b"ANMF", little=True)
     length = octets.little(frame - 4, 4)
     canvas = tf.strings.substr(data, 24, 6)
     whole = tf.equal(octets.little(frame, 6), 0) & tf.equal(
@@ -227,7 +232,7 @@ def _octet(value: tf.Tensor) -> tf.Tensor:
     return all_octets[tf.cast(value, tf.int32) & 255]
 
 
-def _decode_bmp(data: tf.Tensor, octets: "_Octets") -> tuple[tf.Tensor, tf.Tensor]:
+def _decode_bmp(data: tf.Tensor, octets: Octets) -> tuple[tf.Tensor, tf.Tensor]:
     header_size = octets.little(14, 4)
     bits = octets.little(28, 2)
     compression = octets.little(30, 4)
@@ -257,7 +262,7 @@ def _decode_bmp(data: tf.Tensor, octets: "_Octets") -> tuple[tf.Tensor, tf.Tenso
     return image, octets.size
 
 
-def _bmp_colours(octets: "_Octets", image: tf.Tensor) -> tf.Tensor:
+def _bmp_colours(octets: Octets, image: tf.Tensor) -> tf.Tensor:
     """Indices (H, W, 1) to the colours of the palette that precedes the pixels."""
     palette = octets.span(14 + octets.little(14, 4), octets.little(10, 4))
     entries = tf.size(palette) // 4
@@ -273,146 +278,3 @@ def _over_white(rgba: tf.Tensor) -> tf.Tensor:
     colour, alpha = rgba[:, :, :3], rgba[:, :, 3:]
     white = 255 * (255 - alpha)
     return tf.cast((colour * alpha + white + 127) // 255, tf.uint8)
-
-
-class _Octets:
-    """The bytes of a string scalar as numbers; beyond its end they read as 0."""
-
-    def __init__(self, data: tf.Tensor) -> None:
-        self._values = tf.io.decode_raw(data, tf.uint8)
-        self.size = tf.size(self._values, out_type=tf.int64)
-
-    def span(self, start: tf.Tensor, stop: tf.Tensor) -> tf.Tensor:
-        """uint8 (stop - start,), shorter where the data end before `stop`."""
-        return self._values[start:stop]
-
-    def _padded(self, start: tf.Tensor, count: int) -> tf.Tensor:
-        found = self._values[start : start + count]
-        return tf.pad(found, [[0, count - tf.size(found)]])
-
-    def equals(self, start: tf.Tensor, expected: bytes) -> tf.Tensor:
-        """Whether `expected` is at `start`."""
-        found = self._padded(start, len(expected))
-        return tf.reduce_all(tf.equal(found, tf.constant(list(expected), tf.uint8)))
-
-    def big(self, start: tf.Tensor, count: int) -> tf.Tensor:
-        """The unsigned integer of `count` bytes at `start`, highest byte first: int64."""
-        digits = tf.cast(self._padded(start, count), tf.int64)
-        return tf.reduce_sum(digits * [256**power for power in reversed(range(count))])
-
-    def little(self, start: tf.Tensor, count: int) -> tf.Tensor:
-        """The same, lowest byte first."""
-        digits = tf.cast(self._padded(start, count), tf.int64)
-        return tf.reduce_sum(digits * [256**power for power in range(count)])
-
-
-def _find_exif_in_jpeg(octets: _Octets) -> tf.Tensor:
-    """Where the TIFF block of the first EXIF segment starts; the end where none is.
-
-    A segment is FF, a marker, and a length that counts itself. They end where the scan
-    starts (DA).
-    """
-
-    def is_exif(start: tf.Tensor) -> tf.Tensor:
-        return tf.equal(octets.big(start, 2), 0xFFE1) & octets.equals(
-            start + 4, _EXIF_START
-        )
-
-    def goes_on(start: tf.Tensor) -> tf.Tensor:
-        is_segment = tf.equal(octets.big(start, 1), 0xFF)
-        is_scan = tf.equal(octets.big(start + 1, 1), 0xDA)
-        return is_segment & ~is_scan & ~is_exif(start)
-
-    def advance(start: tf.Tensor) -> tf.Tensor:
-        # Any number of FF may fill the space before a marker.
-        is_fill = tf.equal(octets.big(start + 1, 1), 0xFF)
-        return tf.where(is_fill, start + 1, start + 2 + octets.big(start + 2, 2))
-
-    (start,) = tf.while_loop(goes_on, lambda start: (advance(start),), (_int64(2),))
-    return tf.where(is_exif(start), start + 4 + len(_EXIF_START), octets.size)
-
-
-def _find_chunk(octets: _Octets, start: int, kind: bytes, little: bool) -> tf.Tensor:
-    """Where the contents of the first chunk `kind` start; the end where none is.
-
-    WebP's chunks (`little`) are a name, a length, and contents padded to even; PNG's
-    are a length, a name, contents, and a checksum of 4 bytes.
-    """
-    name_at = 0 if little else 4
-
-    def is_found(start: tf.Tensor) -> tf.Tensor:
-        return octets.equals(start + name_at, kind)
-
-    def advance(start: tf.Tensor) -> tf.Tensor:
-        if little:
-            length = octets.little(start + 4, 4)
-            return start + 8 + length + length % 2
-        return start + 12 + octets.big(start, 4)
-
-    (start,) = tf.while_loop(
-        lambda start: (start < octets.size) & ~is_found(start),
-        lambda start: (advance(start),),
-        (_int64(start),),
-    )
-    return tf.where(is_found(start), start + 8, octets.size)
-
-
-def _orientation(octets: _Octets, exif: tf.Tensor) -> tf.Tensor:
-    """The orientation in the TIFF block at `exif`, int64; 1 where it gives none.
-
-    The block is "II" or "MM" for the byte order, 42, the place of its first directory;
-    the directory is a count and entries of 12 bytes: tag, type, count, value.
-    """
-
-    def read(little: bool) -> tf.Tensor:
-        number = octets.little if little else octets.big
-        directory = exif + number(exif + 4, 4)
-        entries = number(directory, 2)
-        table = octets.span(directory + 2, directory + 2 + 12 * entries)
-        rows = tf.size(table) // 12
-        table = tf.cast(tf.reshape(table[: 12 * rows], (rows, 12)), tf.int64)
-
-        def column(start: int, count: int) -> tf.Tensor:
-            powers = range(count) if little else reversed(range(count))
-            digits = table[:, start : start + count]
-            return tf.reduce_sum(digits * [256**power for power in powers], axis=1)
-
-        kind = column(2, 2)
-        value = tf.where(tf.equal(kind, _TIFF_SHORT), column(8, 2), column(8, 4))
-        is_orientation = (
-            tf.equal(column(0, 2), _ORIENTATION_TAG)
-            & (tf.equal(kind, _TIFF_SHORT) | tf.equal(kind, _TIFF_LONG))
-            & tf.equal(column(4, 4), 1)
-        )
-        return tf.reduce_max(tf.where(is_orientation, value, 1), axis=0)
-
-    return tf.case(
-        [
-            (octets.equals(exif, b"II*\x00"), lambda: tf.maximum(read(True), 1)),
-            (octets.equals(exif, b"MM\x00*"), lambda: tf.maximum(read(False), 1)),
-        ],
-        default=lambda: _int64(1),
-    )
-
-
-def _upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
-    """Undoes an EXIF orientation: uint8 (H, W, 3) to (H, W, 3) or (W, H, 3)."""
-
-    def is_one_of(*orientations: int) -> tf.Tensor:
-        return tf.reduce_any(tf.equal(orientation, orientations))
-
-    image = tf.cond(
-        is_one_of(5, 6, 7, 8),
-        lambda: tf.transpose(image, (1, 0, 2)),
-        lambda: image,
-    )
-    image = tf.cond(
-        is_one_of(2, 3, 6, 7), lambda: tf.reverse(image, axis=[1]), lambda: image
-    )
-    return tf.cond(
-        is_one_of(3, 4, 7, 8), lambda: tf.reverse(image, axis=[0]), lambda: image
-    )
-
-
-def _int64(value: int) -> tf.Tensor:
-    return tf.constant(value, tf.int64)
