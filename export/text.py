@@ -80,8 +80,9 @@ class TextJob(Job):
         The length is that of the longest training sentence; what is longer is cut.
         """
         recurrent = (keras.layers.RNN, SimpleRNN, LSTM)
-        layers = self.model._flatten_layers(include_self=False)
-        if quantize != "int8" or not any(isinstance(n, recurrent) for n in layers):
+        if quantize != "int8" or not any(
+            isinstance(layer, recurrent) for layer in self.model.layers
+        ):
             return
         train = load_dataset(ConfigDict(self.config)).train
         self._length = int(self._encode(train.texts).lengths.max())
