@@ -108,11 +108,11 @@ class GroupedSteps:
                     )
                 ]
                 results = _take_step(model, optimizer, loss, batch)
-                return (
-                    k + 1,
-                    losses.write(k, results["loss"]),
-                    norms.write(k, results["gradient_norm"]),
+                loss_value, norm = (
+                    tf.cast(results[name], tf.float32)
+                    for name in ("loss", "gradient_norm")
                 )
+                return k + 1, losses.write(k, loss_value), norms.write(k, norm)
 
             count = tf.size(rates)
             empty = tf.TensorArray(tf.float32, count, element_shape=())

@@ -6,7 +6,15 @@ import tensorflow as tf
 from configs.text import default
 from kerasdl.errors import InputError
 from kerasdl.models.text.models import MODELS
-from kerasdl.training.text import TextCorpus, TextScorer, build_classifier, training_loss
+from kerasdl.training.text import (
+    BATCH_SIGNATURE,
+    TextCorpus,
+    TextScorer,
+    build_classifier,
+    make_optimizer,
+    make_steps,
+    training_loss,
+)
 
 IDS = np.array([[2, 3, 4, 0], [5, 6, 0, 0], [7, 0, 0, 0]], np.int32)
 LABELS = np.array([1, 0, 1], np.int32)
@@ -130,3 +138,33 @@ def test_adversarial_needs_word_vectors_alone(name):
 def test_negative_adversarial_step():
     with pytest.raises(InputError, match=r"must not be negative, got -1\.0"):
         training_loss(MODELS["average"](9), config(adversarial=-1.0))
+
+
+@pytest.mark.parametrize(
+    ("name", "adversarial"),
+    [
+        ("rnn", 0.0),
+        ("lstm", 0.5),
+        pytest.param("bilstm", 0.5, marks=pytest.mark.slow),
+    ],
+)
+def test_xla_compiles_the_recurrent_layers_alone(name, adversarial):
+    """The same losses after the same steps; the rest of a step stays a graph."""
+    results, compiled = [], []
+    for xla in (False, True):
+        keras.utils.set_random_seed(0)
+        model = MODELS[name](9, 2, width=5, units=4)
+        model.create_weights()
+        fields = config(xla=xla, adversarial=adversarial, learning_rate=0.1)
+        optimizer = make_optimizer(fields)
+        optimizer.build(model.trainable_variables)
+        steps = make_steps(model, optimizer, fields)
+        batches = [(IDS, LABELS), (IDS[:2, :2], LABELS[:2])] * 3
+        results.append([row["loss"] for row in steps(batches, [0.1] * 6)])
+        loss = tf.function(training_loss(model, fields), input_signature=BATCH_SIGNATURE)
+        graph = loss.get_concrete_function().graph.as_graph_def()
+        nodes = [*graph.node, *(n for f in graph.library.function for n in f.node_def)]
+        compiled.append(sum(node.attr["_XlaMustCompile"].b for node in nodes))
+    np.testing.assert_allclose(results[1], results[0], rtol=1e-4)
+    assert results[0][-2] < results[0][0]
+    assert compiled[0] == 0 < compiled[1]
