@@ -90,7 +90,8 @@ def _save_accuracies(runs: Mapping[str, Mapping[str, Any]], path: Path) -> None:
         values = [runs[name][f"{split}/accuracy"] for name in names]
         axis.plot(values, names, marker, color=colour, label=split)
     axis.invert_yaxis()
-    axis.set_xlabel("accuracy")
+    axis.set_xlabel("accuracy" if len(splits) > 1 else f"accuracy, {splits[0]}")
     axis.grid(alpha=0.25)
-    axis.legend(fontsize="small", frameon=False)
+    if len(splits) > 1:
+        axis.legend(fontsize="small", frameon=False)
     save_figure(figure, path)
