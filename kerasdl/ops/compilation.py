@@ -21,9 +21,10 @@ from kerasdl.ops.time_loop import in_buffers
 
 # Fewer steps do not repay the compilation.
 LEAST_STEPS = 8
-# Where two compiled halves of a batch, side by side, take less time than the whole.
-SPLIT_UNITS = 128
+# Where two halves of a batch, side by side, take less time than the whole: from how many
+# samples, and compiled up to how many units.
 SPLIT_BATCH = 32
+SPLIT_UNITS = 128
 
 _EVERY_LENGTH = contextvars.ContextVar("compile_every_length", default=False)
 
@@ -70,9 +71,8 @@ def split_point(x, units, on_its_own, unroll):
     """Returns how many of the N samples form the first half of a batch, or None.
 
     The halves are then run side by side. Compiled, that pays where a product of the whole
-    batch keeps one core busy only. Operation by operation it always does (a third to a
-    half of the time, even of one sample beside none): while one loop waits for its
-    products, the other has its pointwise operations done.
+    batch keeps one core busy only. Operation by operation it pays at any number of units:
+    while one loop waits for its products, the other's pointwise operations are done.
 
     Args:
         x: (N, T, D).
@@ -81,20 +81,17 @@ def split_point(x, units, on_its_own, unroll):
         unroll: whether the steps are written out.
 
     Returns:
-        An integer, a scalar tensor where N is not known (N itself where the whole is to
-        be run at once, so that the second half is empty), or None for no halves.
+        An integer, a scalar tensor where N is not known (N itself for a small batch, so
+        that the second half is empty), or None for no halves.
     """
-    if on_its_own:
-        possible, least = units <= SPLIT_UNITS, SPLIT_BATCH
-    else:
-        possible, least = not unroll and _in_open_graph(), SPLIT_BATCH
+    pays = units <= SPLIT_UNITS if on_its_own else not unroll and _in_open_graph()
     batch = x.shape[0]
-    if not possible or (batch is not None and batch < least):
+    if not pays or (batch is not None and batch < SPLIT_BATCH):
         return None
     if batch is not None:
         return (batch + 1) // 2
     batch = tf.shape(x)[0]
-    return tf.where(batch < least, batch, (batch + 1) // 2)
+    return tf.where(batch < SPLIT_BATCH, batch, (batch + 1) // 2)
 
 
 @functools.cache

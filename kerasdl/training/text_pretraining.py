@@ -97,5 +97,5 @@ def pretrain(
     return (
         f"Word vectors and LSTMs were first trained for {fields.epochs} epochs to tell "
         "the next word and the word before, on the training sentences without their "
-        f"labels: {progress.best:.3f} nats a {whose} word."
+        f"labels, in {progress.seconds:.0f} s: {progress.best:.3f} nats a {whose} word."
     )
