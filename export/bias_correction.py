@@ -46,13 +46,15 @@ def correct_biases(model: keras.Model, images: np.ndarray) -> int:
     return len(corrections)
 
 
-def rounded(kernel: np.ndarray) -> np.ndarray:
+def rounded(kernel: np.ndarray, depthwise: bool) -> np.ndarray:
     """A kernel as its 8-bit integers stand for it, one scale an output channel.
 
     Args:
-        kernel: (h, w, C, F) of a convolution, (h, w, C, 1) of a depthwise one.
+        kernel: (h, w, C, F); of a depthwise convolution with M outputs for each of C
+            channels (h, w, C, M).
+        depthwise: Which of the two.
     """
-    axes = (0, 1) if kernel.shape[-1] == 1 else (0, 1, 2)
+    axes = (0, 1) if depthwise else (0, 1, 2)
     scale = np.abs(kernel).max(axis=axes, keepdims=True) / LARGEST
     scale[scale == 0] = 1.0
     return np.round(kernel / scale) * scale
@@ -88,7 +90,8 @@ class _Correction:
 
     def round(self) -> None:
         kernel = self.convolution.kernel
-        kernel.assign(rounded(keras.ops.convert_to_numpy(kernel)))
+        depthwise = isinstance(self.convolution, keras.layers.DepthwiseConv2D)
+        kernel.assign(rounded(keras.ops.convert_to_numpy(kernel), depthwise))
 
     def apply(self) -> None:
         # A BatchNorm subtracts its mean, a bias is added.

@@ -37,6 +37,15 @@ def network(seed=0):
     return model
 
 
+def round_all(model):
+    """Rounds the kernels of `network` and corrects nothing."""
+    for layer in (model, model.get_layer("inner")):
+        for part in layer.layers:
+            if hasattr(part, "kernel"):
+                depthwise = isinstance(part, keras.layers.DepthwiseConv2D)
+                part.kernel.assign(rounded(np.array(part.kernel), depthwise))
+
+
 def channel_means(model, given):
     return model(given, training=False).numpy().mean(axis=(0, 1, 2))
 
@@ -44,24 +53,22 @@ def channel_means(model, given):
 @pytest.mark.parametrize("shape", [(3, 3, 4, 6), (3, 3, 6, 1)])
 def test_rounded_has_255_steps_a_channel(shape):
     kernel = np.random.default_rng(1).normal(size=shape)
-    result = rounded(kernel)
-    channels = np.moveaxis(kernel, 2 if shape[-1] == 1 else 3, 0).reshape(6, -1)
-    actual = np.moveaxis(result, 2 if shape[-1] == 1 else 3, 0).reshape(6, -1)
+    depthwise = shape[-1] == 1
+    result = rounded(kernel, depthwise)
+    channels = np.moveaxis(kernel, 2 if depthwise else 3, 0).reshape(6, -1)
+    actual = np.moveaxis(result, 2 if depthwise else 3, 0).reshape(6, -1)
     for channel, steps in zip(channels, actual, strict=True):
         scale = max(abs(channel)) / 127
         np.testing.assert_allclose(steps, np.rint(channel / scale) * scale, atol=1e-12)
-    np.testing.assert_allclose(rounded(result), result, atol=1e-12)
-    np.testing.assert_array_equal(rounded(np.zeros((1, 1, 2, 2))), 0)
+    np.testing.assert_allclose(rounded(result, depthwise), result, atol=1e-12)
+    np.testing.assert_array_equal(rounded(np.zeros((1, 1, 2, 2)), depthwise), 0)
 
 
 def test_the_means_are_those_before_rounding():
     model, uncorrected = network(), network()
     given = images()
     expected = channel_means(model, given)
-    for layer in (uncorrected, uncorrected.get_layer("inner")):
-        for part in layer.layers:
-            if hasattr(part, "kernel"):
-                part.kernel.assign(rounded(np.array(part.kernel)))
+    round_all(uncorrected)
     assert correct_biases(model, given) == 3
     moved = np.abs(channel_means(uncorrected, given) - expected).max()
     assert moved > 0.01  # rounding alone moves them
@@ -74,10 +81,7 @@ def test_the_means_are_those_before_rounding():
 def test_other_pictures_come_nearer_too():
     model, exact = network(3), network(3)
     uncorrected = network(3)
-    for layer in (uncorrected, uncorrected.get_layer("inner")):
-        for part in layer.layers:
-            if hasattr(part, "kernel"):
-                part.kernel.assign(rounded(np.array(part.kernel)))
+    round_all(uncorrected)
     correct_biases(model, images(20))
     unseen = images(20, seed=9)
     expected = exact(unseen).numpy()
@@ -99,3 +103,19 @@ def test_what_has_no_place_or_is_applied_twice_stays():
     assert correct_biases(model, images()) == 0
     for variable, value in zip(model.variables, before, strict=True):
         np.testing.assert_array_equal(np.array(variable), value)
+
+
+def test_scales_are_those_of_output_channels():
+    kernel = np.random.default_rng(4).normal(size=(3, 3, 5, 2))
+    kernel[:, :, 0] *= 100
+    single = kernel[..., :1]
+    for given, depthwise, channels in (
+        (kernel, True, [kernel[:, :, c, m] for c in range(5) for m in range(2)]),
+        (kernel, False, [kernel[..., f] for f in range(2)]),
+        (single, False, [single]),
+    ):
+        steps = np.abs(rounded(given, depthwise) - given)
+        worst = max(np.abs(channel).max() for channel in channels) / 127 / 2
+        assert steps.max() <= worst + 1e-12
+        if depthwise:  # the large channel leaves the others' scales alone
+            assert steps[:, :, 1:].max() < worst / 10
