@@ -69,8 +69,7 @@ class CaptioningJob(Job):
 
         dataset = load_dataset(ConfigDict(self.config))
         pictures = getattr(dataset, split) or dataset.train
-        chosen = [pictures[index] for index in evenly(len(pictures), count)]
-        return [Example(picture.name, picture.bytes()) for picture in chosen]
+        return [Example(p.name, p.bytes()) for p in evenly(pictures, count)]
 
     def readable(self, example: Example) -> Example:
         """`example`, if it is a whole picture."""

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -24,6 +24,8 @@ JOBS = {
     "text": "export.text:TextJob",
     "transfer": "export.transfer:TransferJob",
 }
+
+_Item = TypeVar("_Item")
 
 # The one signature that every export has.
 SERVING = "serving_default"
@@ -42,14 +44,14 @@ class Example:
     data: bytes
 
 
-def evenly(total: int, count: int) -> list[int]:
-    """At most `count` of the numbers 0 to total - 1, evenly apart, first and last among
-    them.
+def evenly(items: Sequence[_Item], count: int) -> list[_Item]:
+    """At most `count` of the items, evenly apart, first and last among them.
 
-    >>> evenly(9, 3), evenly(2, 3), evenly(0, 3)
-    ([0, 4, 8], [0, 1], [])
+    >>> evenly("abcdefghi", 3), evenly("ab", 3), evenly("", 3)
+    (['a', 'e', 'i'], ['a', 'b'], [])
     """
-    return np.linspace(0, total - 1, min(total, count)).round().astype(int).tolist()
+    places = np.linspace(0, len(items) - 1, min(len(items), count)).round().astype(int)
+    return [items[place] for place in places]
 
 
 @dataclass(frozen=True)

@@ -73,12 +73,11 @@ class StyleJob(Job):
 
         trained, held_out, _ = picture_splits(ConfigDict(self.config))
         pictures = trained if split == "train" else held_out
-        chosen = [pictures.paths[i] for i in evenly(len(pictures.paths), count)]
         return [
             Example(str(path), path.read_bytes())
             if isinstance(path, Path)
             else Example(f"drawn {path}", encode_picture(pictures.picture(path), "png"))
-            for path in chosen
+            for path in evenly(pictures.paths, count)
         ]
 
     def readable(self, example: Example) -> Example:

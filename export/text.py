@@ -8,6 +8,7 @@ only where `tensorflow_text` is imported, and says so in `assets/requirements.tx
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from export.jobs import (
     evenly,
 )
 from export.litert_text import pad_ids
+from kerasdl.data.labelled_texts import TextDataset
 from kerasdl.data.text_graph import TextEncoder, VocabularyTable, split_in_graph
 from kerasdl.data.text_lines import check_text
 from kerasdl.data.text_tokens import PADDING, TokenRows
@@ -84,17 +86,19 @@ class TextJob(Job):
             isinstance(layer, recurrent) for layer in self.model.layers
         ):
             return
-        train = load_dataset(ConfigDict(self.config)).train
-        self._length = int(self._encode(train.texts).lengths.max())
+        self._length = int(self._encode(self._dataset.train.texts).lengths.max())
+
+    @functools.cached_property
+    def _dataset(self) -> TextDataset:
+        return load_dataset(ConfigDict(self.config))
 
     def examples(self, split: str, count: int) -> list[Example]:
         """Sentences of a split of the data set that the run's config names."""
-        dataset = load_dataset(ConfigDict(self.config))
-        texts = (getattr(dataset, split) or dataset.train).texts
-        texts = sorted(texts, key=len)  # short ones and long ones come
+        texts = (getattr(self._dataset, split) or self._dataset.train).texts
+        by_length = sorted(texts, key=len)  # short ones and long ones come
         return [
-            Example(f"{split}, by length, {index + 1}", texts[index].encode())
-            for index in evenly(len(texts), count)
+            Example(f"{split}, by length, {place}", text.encode())
+            for place, text in evenly([*enumerate(by_length, start=1)], count)
         ]
 
     def readable(self, example: Example) -> Example:
@@ -223,7 +227,7 @@ class TextJob(Job):
         self, answer: Callable[[Example], Mapping[str, np.ndarray]]
     ) -> Accuracy | None:
         """Of all sentences of the validation split, where there is one."""
-        split = load_dataset(ConfigDict(self.config)).val
+        split = self._dataset.val
         if not len(split):
             return None
         rows = self._encode(split.texts)

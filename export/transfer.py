@@ -86,8 +86,7 @@ class TransferJob(Job):
     def examples(self, split: str, count: int) -> list[Example]:
         """Pictures of a split of the data set that the run's config names."""
         pictures = getattr(self._splits(), split) or self._splits().train
-        chosen = [pictures[index] for index in evenly(len(pictures), count)]
-        return [Example(picture.name, picture.bytes()) for picture in chosen]
+        return [Example(p.name, p.bytes()) for p in evenly(pictures, count)]
 
     def readable(self, example: Example) -> Example:
         """`example`, if it is a whole picture."""

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
 
-from kerasdl.data.text_batches import TextBatches
+from kerasdl.data.text_batches import TextBatches, in_order
 from kerasdl.errors import InputError
 from kerasdl.models.text.bilstm import PooledBiLSTM
 from kerasdl.models.text.classifier import TextClassifier
@@ -16,7 +16,12 @@ from kerasdl.training import schedules
 from kerasdl.training.loop import TrainingLoop
 from kerasdl.training.optimizers import Adam
 from kerasdl.training.steps import GroupedSteps
-from kerasdl.training.text import BATCH_SIGNATURE, STEPS_PER_CALL, TextCorpus
+from kerasdl.training.text import (
+    BATCH_SIGNATURE,
+    SCORE_BATCH,
+    STEPS_PER_CALL,
+    TextCorpus,
+)
 from kerasdl.training.workdir import Workdir
 
 # Where its checkpoints and metrics lie in a run's folder.
@@ -64,10 +69,12 @@ def pretrain(
         lambda ids: language_model(ids, training=False),
         input_signature=[BATCH_SIGNATURE[0]],
     )
-    held_out = TextBatches(val.rows, val.labels, config.batch_size, config.seed)
 
     def evaluate() -> dict[str, float]:
-        values = [(float(measure(ids)), np.count_nonzero(ids)) for ids, _ in held_out(0)]
+        values = [
+            (float(measure(ids)), np.count_nonzero(ids))
+            for _, ids in in_order(val.rows, SCORE_BATCH)
+        ]
         if not values:
             return {}
         losses, words = zip(*values, strict=True)

@@ -65,6 +65,19 @@ def test_coco_leaves_out_pictures_without_a_caption(coco):
     )
 
 
+def check_bad_entry(coco, key, entry, message):
+    """An entry after the good one is named, and can be skipped."""
+    path = coco / "annotations" / "captions_val2017.json"
+    content = json.loads(path.read_text())
+    content[key].append(entry)
+    write(path, json.dumps(content))
+    with pytest.raises(InputError, match=rf"val2017.json: {key}\[1\]: .*{message}"):
+        read_captions(coco)
+    dataset = read_captions(coco, skip_bad_lines=True)
+    assert dataset.skipped_lines == 1
+    assert summary(dataset.val) == [("v.jpg", ("Val",))]
+
+
 @pytest.mark.parametrize(
     ("annotation", "message"),
     [
@@ -82,15 +95,7 @@ def test_coco_leaves_out_pictures_without_a_caption(coco):
     ],
 )
 def test_coco_names_a_bad_annotation(coco, annotation, message):
-    path = coco / "annotations" / "captions_val2017.json"
-    content = json.loads(path.read_text())
-    content["annotations"].append(annotation)
-    write(path, json.dumps(content))
-    with pytest.raises(InputError, match=rf"val2017.json: annotations\[1\]: .*{message}"):
-        read_captions(coco)
-    dataset = read_captions(coco, skip_bad_lines=True)
-    assert dataset.skipped_lines == 1
-    assert summary(dataset.val) == [("v.jpg", ("Val",))]
+    check_bad_entry(coco, "annotations", annotation, message)
 
 
 @pytest.mark.parametrize(
@@ -103,16 +108,8 @@ def test_coco_names_a_bad_annotation(coco, annotation, message):
     ],
 )
 def test_coco_names_a_bad_image(coco, image, message):
-    path = coco / "annotations" / "captions_val2017.json"
-    content = json.loads(path.read_text())
-    content["images"].append(image)
-    write(path, json.dumps(content))
     message = message.replace(" train", ".*train")
-    with pytest.raises(InputError, match=rf"val2017.json: images\[1\]: .*{message}"):
-        read_captions(coco)
-    dataset = read_captions(coco, skip_bad_lines=True)
-    assert dataset.skipped_lines == 1
-    assert summary(dataset.val) == [("v.jpg", ("Val",))]
+    check_bad_entry(coco, "images", image, message)
 
 
 @pytest.mark.parametrize(

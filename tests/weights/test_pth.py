@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from kerasdl.weights.pth import read_pth
+from tests.weights.files import written
 from tests.weights.torch_files import (
     ORDERED_DICT,
     REBUILD_PARAMETER,
@@ -18,7 +19,6 @@ from tests.weights.torch_files import (
     state_dict,
     tensor,
     torch_file,
-    written,
     zip_file,
 )
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from kerasdl.errors import InputError
 from kerasdl.weights.pth import read_pth
+from tests.weights.files import written
 from tests.weights.torch_files import (
     LEGACY_MAGIC,
     ORDERED_DICT,
@@ -29,7 +30,6 @@ from tests.weights.torch_files import (
     state_dict,
     tensor,
     torch_file,
-    written,
     zip_file,
 )
 

@@ -9,21 +9,16 @@ from hypothesis import strategies as st
 
 from kerasdl.errors import InputError
 from kerasdl.weights.safetensors import read_safetensors
+from tests.weights import files
+from tests.weights.files import written
 from tests.weights.safetensors_files import KINDS, safetensors_file
-
-
-def written(tmp_path, data):
-    path = tmp_path / "weights.safetensors"
-    path.write_bytes(data)
-    return path
 
 
 def refusal(tmp_path, data):
     path = written(tmp_path, data)
-    with pytest.raises(InputError) as caught:
-        read_safetensors(path)
-    assert str(caught.value).startswith(f"{path}: not a whole safetensors file: ")
-    return str(caught.value)
+    message = files.refusal(read_safetensors, path)
+    assert message.startswith(f"{path}: not a whole safetensors file: ")
+    return message
 
 
 def header(**entries):

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from kerasdl.errors import InputError
 from kerasdl.weights.pth import read_pth
+from tests.weights import files
 
 both_formats = pytest.mark.parametrize("legacy", [True, False], ids=["legacy", "zip"])
 
@@ -168,18 +168,6 @@ def torch_file(value, storages, legacy):
     return (legacy_file if legacy else zip_file)(value, storages)
 
 
-def written(tmp_path, data, name="weights.pth"):
-    path = tmp_path / name
-    path.write_bytes(data)
-    return path
-
-
 def refusal(tmp_path, data):
     """The message that reading `data` ends with."""
-    path = written(tmp_path, data)
-    with pytest.raises(InputError) as caught:
-        read_pth(path)
-    message = str(caught.value)
-    assert message.startswith(f"{path}: ")
-    assert "\n" not in message
-    return message
+    return files.refusal(read_pth, files.written(tmp_path, data))
