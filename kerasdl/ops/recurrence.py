@@ -22,7 +22,13 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from kerasdl.ops.compilation import compiled, compiles, in_xla, split_point
+from kerasdl.ops.compilation import (
+    compiled,
+    compiles,
+    in_xla,
+    part_lengths,
+    split_point,
+)
 from kerasdl.ops.custom_gradients import with_backward
 from kerasdl.ops.segments import backward_in_segments, forward_in_segments
 from kerasdl.ops.sequences import step_count, swap_batch_and_time, time_major_mask
@@ -74,7 +80,7 @@ def run_sequence(plan, x, states, weights, mask=None, dropout=(None, None)):
             return (None, None) if tensor is None else tf.split(tensor, sizes, axis)
 
         halves = [
-            _run(plan, on_its_own, x, states, weights, mask, dropout)
+            _run_parts(plan, on_its_own, x, states, weights, mask, dropout)
             for x, states, mask, dropout in zip(
                 parts(x),
                 zip(*map(parts, states), strict=True),
@@ -85,10 +91,24 @@ def run_sequence(plan, x, states, weights, mask=None, dropout=(None, None)):
         ]
         outputs = [tf.concat(pair, axis=0) for pair in zip(*halves, strict=True)]
     else:
-        outputs = _run(plan, on_its_own, x, states, weights, mask, dropout)
+        outputs = _run_parts(plan, on_its_own, x, states, weights, mask, dropout)
     if plan.return_sequences:
         outputs[0].set_shape([batch, x.shape[1], units])
     return outputs
+
+
+def _run_parts(plan, on_its_own, x, states, weights, mask, dropout):
+    """`_run` on one part of the steps after another, each from the last one's states."""
+    lengths = part_lengths(step_count(x), on_its_own)
+    if len(lengths) == 1 or plan.recompute is not None:  # that keeps little anyway
+        return _run(plan, on_its_own, x, states, weights, mask, dropout)
+    masks = [None] * len(lengths) if mask is None else tf.split(mask, lengths, axis=1)
+    sequences = []
+    for x_part, mask_part in zip(tf.split(x, lengths, axis=1), masks, strict=True):
+        outputs = _run(plan, on_its_own, x_part, states, weights, mask_part, dropout)
+        states = outputs[plan.return_sequences :]
+        sequences += outputs[: plan.return_sequences]
+    return [tf.concat(sequences, axis=1), *states] if sequences else list(states)
 
 
 def _run(plan, on_its_own, x, states, weights, mask, dropout):

@@ -23,15 +23,16 @@ def read_legacy_h5(path: str | Path) -> dict[str, list[np.ndarray]]:
     import h5py  # here, because it takes a third of a second
 
     try:
-        with h5py.File(path, "r") as file:
+        # Opened here, because HDF5's own words on a folder fill several lines.
+        with open(path, "rb") as stream, h5py.File(stream, "r") as file:
             weights = {}
             for layer in _names(file.attrs["layer_names"]):
                 names = _names(file[layer].attrs["weight_names"])
                 if names:
                     weights[layer] = [np.asarray(file[layer][name]) for name in names]
             return weights
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: cannot be read: no such file.") from error
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}.") from error
     except (OSError, KeyError, AttributeError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not Keras weights in HDF5: {error}.") from error
 

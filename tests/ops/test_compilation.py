@@ -3,10 +3,18 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
 from tensorflow.core.protobuf import saved_model_pb2
 
-from kerasdl.ops import lstm, simple_rnn
-from kerasdl.ops.compilation import LEAST_STEPS, SPLIT_BATCH, compile_every_length
+from kerasdl.ops import compilation, lstm, simple_rnn
+from kerasdl.ops.compilation import (
+    LEAST_STEPS,
+    PART_STEPS,
+    SPLIT_BATCH,
+    compile_every_length,
+    part_lengths,
+)
 from kerasdl.ops.time_loop import emissions_in_buffers
 from tests.ops.problems import sequence_problem, upstream_like
 
@@ -66,6 +74,36 @@ def test_equals_the_loop(name, n, options):
     assert compiled_calls(function)
     for actual, wanted in zip(function(), expected, strict=True):
         np.testing.assert_allclose(actual, wanted, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("n", [3, SPLIT_BATCH + 1], ids=["whole", "in_halves"])
+@pytest.mark.parametrize("return_sequences", [True, False])
+def test_parts_equal_the_loop(name, n, return_sequences, monkeypatch):
+    inputs, *rest = problem(name, n)
+    run = results_of(name, n, return_sequences=return_sequences)
+    expected = run(tf.constant(inputs[0]), *rest)
+    whole = tf.function(lambda: run(tf.constant(inputs[0]), *rest), autograph=False)
+    calls = len(compiled_calls(whole))
+    monkeypatch.setattr(compilation, "PART_STEPS", 3)  # 8 steps: 3, 3 and 2
+    parts = tf.function(lambda: run(tf.constant(inputs[0]), *rest), autograph=False)
+    assert len(compiled_calls(parts)) == 3 * calls
+    for actual, wanted in zip(parts(), expected, strict=True):
+        np.testing.assert_allclose(actual, wanted, rtol=0, atol=1e-12)
+
+
+@given(steps=st.integers(1, 10_000))
+def test_lengths_of_parts(steps):
+    lengths = part_lengths(steps, on_its_own=True)
+    assert sum(lengths) == steps
+    assert max(lengths) - min(lengths) <= 1
+    assert max(lengths) <= PART_STEPS or len(lengths) == 1
+    assert (len(lengths) > 1) == (steps >= 2 * PART_STEPS)
+    assert part_lengths(steps, on_its_own=False) == [steps]
+
+
+def test_an_unknown_length_is_one_part():
+    assert part_lengths(None, on_its_own=True) == [None]
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -33,8 +33,10 @@ def test_reads_layers_in_their_order(tmp_path):
 
 
 def test_other_files(tmp_path):
-    with pytest.raises(InputError, match=r"missing\.h5: cannot be read: no such file"):
+    with pytest.raises(InputError, match=r"missing\.h5: cannot be read: No such file"):
         read_legacy_h5(tmp_path / "missing.h5")
+    with pytest.raises(InputError, match=r"cannot be read: Is a directory\.$"):
+        read_legacy_h5(tmp_path)
     (tmp_path / "text.h5").write_text("no HDF5")
     with pytest.raises(InputError, match=r"text\.h5: not Keras weights in HDF5"):
         read_legacy_h5(tmp_path / "text.h5")
