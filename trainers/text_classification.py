@@ -94,9 +94,10 @@ def train_one(config: ConfigDict, folder: Path) -> dict:
         say(note)
     corpus.save(workdir)
     notes = [*corpus.notes, vectors_note]
-    if note := pretrain(model, corpus, config, workdir):
-        notes.append(note)
-        say(note)
+    pretraining = pretrain(model, corpus, config, workdir)
+    if pretraining.note:
+        notes.append(pretraining.note)
+        say(pretraining.note)
 
     batches = TextBatches(train.rows, train.labels, config.batch_size, config.seed)
     optimizer = text.make_optimizer(config)
@@ -121,7 +122,7 @@ def train_one(config: ConfigDict, folder: Path) -> dict:
         patience=config.patience,
     )
     loop.run()
-    metrics = text.finish(workdir, corpus, scorer, loop)
+    metrics = text.finish(workdir, corpus, scorer, loop, pretraining.seconds)
     report = report_text(workdir, corpus, scorer, loop, metrics, notes)
     for name, value in metrics.items():
         print(

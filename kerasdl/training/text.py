@@ -346,9 +346,17 @@ class TextScorer:
 
 
 def finish(
-    workdir: Workdir, corpus: TextCorpus, scorer: TextScorer, loop: TrainingLoop
+    workdir: Workdir,
+    corpus: TextCorpus,
+    scorer: TextScorer,
+    loop: TrainingLoop,
+    seconds_before: float,
 ) -> dict[str, float]:
     """Writes model.keras and metrics.json of a trained model.
+
+    Args:
+        workdir, corpus, scorer, loop: The run's.
+        seconds_before: Of training before the loop's, which `seconds` counts too.
 
     Returns:
         The metrics; `bytes` is the size of model.keras, `sentences_per_second` that of
@@ -367,7 +375,7 @@ def finish(
     metrics |= {
         "train/loss": loop.log.rows[progress.best_epoch - 1]["train/loss"],
         "best_epoch": progress.best_epoch,
-        "seconds": round(progress.seconds, 1),
+        "seconds": round(seconds_before + progress.seconds, 1),
         "seed": workdir.config["seed"],
         "parameters": scorer.model.count_params(),
         "bytes": (workdir / "model.keras").stat().st_size,

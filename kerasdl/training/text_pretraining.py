@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
@@ -30,9 +32,21 @@ FOLDER = "pretraining"
 CLIP_NORM = 1.0
 
 
+class Pretraining(NamedTuple):
+    """What a pretraining was.
+
+    Attributes:
+        seconds: That it took, over all of its sessions; 0 where there was none.
+        note: A sentence for the report; empty where there was none.
+    """
+
+    seconds: float
+    note: str
+
+
 def pretrain(
     model: TextClassifier, corpus: TextCorpus, config: ConfigDict, workdir: Workdir
-) -> str:
+) -> Pretraining:
     """Trains the model's word vectors and LSTMs to tell neighbouring words.
 
     No label is used. It goes on where it was interrupted; once finished, its best epoch
@@ -44,15 +58,12 @@ def pretrain(
         config: The run's.
         workdir: The run's.
 
-    Returns:
-        A sentence for the report, empty where there was nothing to do.
-
     Raises:
         InputError: The model is of another kind, or frozen.
     """
     fields = config.pretraining
     if not fields.epochs:
-        return ""
+        return Pretraining(0.0, "")
     if not isinstance(model, PooledBiLSTM) or config.model.frozen:
         raise InputError(
             "--config.pretraining.epochs must be 0 but for bilstm with word vectors that "
@@ -101,8 +112,9 @@ def pretrain(
     progress = loop.run()
     loop.workdir.close()
     whose = "validation" if len(val) else "training"
-    return (
+    return Pretraining(
+        progress.seconds,
         f"Word vectors and LSTMs were first trained for {fields.epochs} epochs to tell "
         "the next word and the word before, on the training sentences without their "
-        f"labels, in {progress.seconds:.0f} s: {progress.best:.3f} nats a {whose} word."
+        f"labels, in {progress.seconds:.0f} s: {progress.best:.3f} nats a {whose} word.",
     )

@@ -77,8 +77,11 @@ def test_equals_the_loop(name, n, options):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("n", [3, SPLIT_BATCH + 1], ids=["whole", "in_halves"])
-@pytest.mark.parametrize("return_sequences", [True, False])
+@pytest.mark.parametrize(
+    ("n", "return_sequences"),
+    [(3, False), (SPLIT_BATCH + 1, True)],
+    ids=["whole", "in_halves"],
+)
 def test_parts_equal_the_loop(name, n, return_sequences, monkeypatch):
     inputs, *rest = problem(name, n)
     run = results_of(name, n, return_sequences=return_sequences)

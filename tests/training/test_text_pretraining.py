@@ -29,9 +29,9 @@ def run(config, root):
     corpus = TextCorpus(config)
     model, _ = build_classifier(config, corpus.vocabulary, 2)
     workdir = Workdir(root, "text", config.to_dict())
-    note = pretrain(model, corpus, config, workdir)
+    pretraining = pretrain(model, corpus, config, workdir)
     workdir.close()
-    return model, note
+    return model, pretraining
 
 
 def weights(model):
@@ -40,22 +40,25 @@ def weights(model):
 
 
 def test_it_learns_and_tells(tmp_path):
-    model, note = run(make_config(), tmp_path)
-    rows = (tmp_path / FOLDER / "metrics.jsonl").read_text().splitlines()
-    losses = [json.loads(row)["val/loss"] for row in rows]
+    model, pretraining = run(make_config(), tmp_path)
+    lines = (tmp_path / FOLDER / "metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    losses = [row["val/loss"] for row in rows]
+    assert pretraining.seconds == pytest.approx(sum(row["seconds"] for row in rows))
+    note = pretraining.note
     assert len(losses) == 3
     assert losses[-1] < losses[0] - 0.1
     assert "for 3 epochs to tell the next word" in note
     assert f"{min(losses):.3f} nats a validation word" in note
     again, told = run(make_config(), tmp_path)  # finished: the best epoch is loaded
-    assert told == note
+    assert told == pretraining
     for a, b in zip(weights(again), weights(model), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
 def test_no_epochs_no_change(tmp_path):
-    model, note = run(make_config(epochs=0), tmp_path)
-    assert note == ""
+    model, pretraining = run(make_config(epochs=0), tmp_path)
+    assert pretraining == (0.0, "")
     assert not (tmp_path / FOLDER).exists()
     fresh, _ = run(make_config(epochs=0), tmp_path)
     for a, b in zip(weights(model), weights(fresh), strict=True):
