@@ -74,11 +74,7 @@ def run_sequence(plan, x, states, weights, mask=None, dropout=(None, None)):
     half = split_point(x, units, on_its_own, plan.unroll)
     if half is not None:
         sizes = [half, (tf.shape(x)[0] if batch is None else batch) - half]
-
-        def parts(tensor, axis=0):
-            # The gradient of `tf.split` is one concatenation, that of slices pads each.
-            return (None, None) if tensor is None else tf.split(tensor, sizes, axis)
-
+        parts = functools.partial(_split, sizes=sizes)
         halves = [
             _run_parts(plan, on_its_own, x, states, weights, mask, dropout)
             for x, states, mask, dropout in zip(
@@ -100,15 +96,23 @@ def run_sequence(plan, x, states, weights, mask=None, dropout=(None, None)):
 def _run_parts(plan, on_its_own, x, states, weights, mask, dropout):
     """`_run` on one part of the steps after another, each from the last one's states."""
     lengths = part_lengths(step_count(x), on_its_own)
-    if len(lengths) == 1 or plan.recompute is not None:  # that keeps little anyway
+    # "sqrt" frees as it goes already; "all" is what inference runs, which keeps nothing.
+    if len(lengths) == 1 or plan.recompute is not None:
         return _run(plan, on_its_own, x, states, weights, mask, dropout)
-    masks = [None] * len(lengths) if mask is None else tf.split(mask, lengths, axis=1)
     sequences = []
-    for x_part, mask_part in zip(tf.split(x, lengths, axis=1), masks, strict=True):
+    for x_part, mask_part in zip(
+        *(_split(tensor, lengths, 1) for tensor in (x, mask)), strict=True
+    ):
         outputs = _run(plan, on_its_own, x_part, states, weights, mask_part, dropout)
         states = outputs[plan.return_sequences :]
         sequences += outputs[: plan.return_sequences]
     return [tf.concat(sequences, axis=1), *states] if sequences else list(states)
+
+
+def _split(tensor, sizes, axis=0):
+    """The parts of a tensor; as many times None of None."""
+    # The gradient of `tf.split` is one concatenation, that of slices pads each.
+    return [None] * len(sizes) if tensor is None else tf.split(tensor, sizes, axis)
 
 
 def _run(plan, on_its_own, x, states, weights, mask, dropout):
