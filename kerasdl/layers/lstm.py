@@ -149,9 +149,8 @@ class LSTM(RecurrentLayer):
             **kwargs,
         )
 
-    def run_sequence(self, sequences, states, mask, training, **options):
+    def run_sequence(self, sequences, states, mask, **options):
         """Runs `kerasdl.ops.lstm`; see `RecurrentLayer.run_sequence`."""
-        options.update(self.cell.op_options(sequences[:, 0], states[0], training))
         return ops.lstm(sequences, *states, *weights_of(self.cell), mask, **options)
 
     def sequence_norms(self, sequences, states, mask, d_sequence):

@@ -1,11 +1,16 @@
 """What the recurrent cells and the recurrent layers share."""
 
+import contextvars
+
 import keras
 import tensorflow as tf
 
 from kerasdl.ops.activations import ACTIVATIONS, get_activation
 from kerasdl.ops.custom_gradients import gradient_may_be_taken
 from kerasdl.ops.sequences import check_recompute, last_output_from_state
+
+# Whether the initial state that `inner_loop` receives is Keras's zeros.
+_FROM_ZERO = contextvars.ContextVar("from_zero", default=False)
 
 _OP_NAMES = {keras.activations.get(name): name for name in ACTIVATIONS}
 
@@ -63,14 +68,13 @@ class RecurrentLayer(keras.layers.RNN):
         self.recompute = recompute
         self.input_spec = keras.layers.InputSpec(ndim=3)
 
-    def run_sequence(self, sequences, states, mask, training, **options):
+    def run_sequence(self, sequences, states, mask, **options):
         """Runs the op over the whole sequence.
 
         Args:
             sequences: (N, T, D), in the order in which they are run through.
-            states: list of the initial states, (N, H) each.
+            states: list of the initial states, (N, H) each, or None each for zero.
             mask: (N, T) or None.
-            training: whether dropout applies.
             **options: keyword arguments of the op, passed on to it.
 
         Returns:
@@ -129,11 +133,12 @@ class RecurrentLayer(keras.layers.RNN):
             sequences = tf.reverse(sequences, axis=[1])
             mask = None if mask is None else tf.reverse(mask, axis=[1])
         keep = training or gradient_may_be_taken()
+        states = [None] * len(initial_state) if _FROM_ZERO.get() else initial_state
         outputs, *states = self.run_sequence(
             sequences,
-            list(initial_state),
+            states,
             mask,
-            training,
+            **self.cell.op_options(sequences[:, 0], initial_state[0], training),
             return_sequences=self.return_sequences,
             zero_output_for_mask=self.zero_output_for_mask,
             unroll=self.unroll,
@@ -150,9 +155,18 @@ class RecurrentLayer(keras.layers.RNN):
 
     def call(self, sequences, initial_state=None, mask=None, training=False):
         """Runs the layer; see the class for shapes."""
-        return super().call(
-            sequences, initial_state=initial_state, mask=mask, training=training
-        )
+        token = _FROM_ZERO.set(initial_state is None and self._starts_from_zero())
+        try:
+            return super().call(
+                sequences, initial_state=initial_state, mask=mask, training=training
+            )
+        finally:
+            _FROM_ZERO.reset(token)
+
+    def _starts_from_zero(self):
+        # A subclass may start from a state of its own, for instance one that it learns.
+        own = type(self).get_initial_state is not keras.layers.RNN.get_initial_state
+        return not (self.stateful or own)
 
     def get_config(self):
         """Returns the constructor's arguments."""

@@ -10,6 +10,8 @@ gates) or (K, N, D) (one a gate).
 
 import tensorflow as tf
 
+from kerasdl.ops.sequences import states_before
+
 
 def gate_product(v, kernel, masks=None):
     """Returns the product of v with every gate's kernel, shape (..., N, K·H)."""
@@ -71,6 +73,21 @@ def gate_product_kernel_gradient(upstream, v, masks=None):
     gates = masks.shape[0]
     slices = tf.split(upstream, gates, axis=-1)
     return tf.concat([_outer(v * masks[k], slices[k]) for k in range(gates)], axis=-1)
+
+
+def recurrent_kernel_gradient(upstream, initial, states, masks=None, from_zero=False):
+    """Returns ∂L/∂U (H, K·H), summed over the steps.
+
+    Args:
+        upstream: ∂L/∂(product) of all steps, (T, N, K·H).
+        initial: h_0 (N, H).
+        states: h_1 ... h_T (T, N, H).
+        masks: see the module.
+        from_zero: whether h_0 is zero, so that the first step has no share.
+    """
+    if from_zero:
+        return gate_product_kernel_gradient(upstream[1:], states[:-1], masks)
+    return gate_product_kernel_gradient(upstream, states_before(initial, states), masks)
 
 
 def _matmul(a, b, transpose_b=False):

@@ -9,37 +9,29 @@
 W is `kernel` (D, 4H), U `recurrent_kernel` (H, 4H), b `bias` (4H), as in
 `keras.layers.LSTM`. Reference: Hochreiter and Schmidhuber, Long Short-Term Memory, 1997,
 with the forget gate of Gers et al., Learning to Forget, 2000. docs/derivations.md derives
-every gradient, in the symbols used here; `kerasdl.ops.lstm_gates` has what is pointwise.
+every gradient, in the symbols used here; `kerasdl.ops.lstm_network` has the loops over
+time, `kerasdl.ops.lstm_gates` what is pointwise.
 """
-
-from typing import NamedTuple
 
 import tensorflow as tf
 
-from kerasdl.ops.compilation import in_xla
 from kerasdl.ops.custom_gradients import with_backward
 from kerasdl.ops.gate_products import (
     gate_product,
     gate_product_input_gradient,
     gate_product_kernel_gradient,
-    recurrent_product_gradient,
 )
 from kerasdl.ops.lstm_gates import advance, gate_gradient, local_derivatives, make_gates
+from kerasdl.ops.lstm_network import LSTMNetwork
 from kerasdl.ops.recurrence import Plan, gradient_norms, run_sequence
 from kerasdl.ops.sequences import (
     check_recompute,
     check_shape,
     check_unroll,
     outputs_from_states,
-    select_rows,
-    state_before,
-    states_before,
     step_count,
-    step_count_of,
-    sum_of_rows,
     to_tensors,
 )
-from kerasdl.ops.time_loop import time_loop
 
 
 def lstm_step(
@@ -148,8 +140,9 @@ def lstm(
 
     Args:
         x: (N, T, D), the inputs.
-        h0: (N, H), the hidden state before the first step.
-        c0: (N, H), the cell state before the first step.
+        h0: (N, H), the hidden state before the first step; None for zero, which saves
+            the first step's recurrent product where T is known and c0 is None too.
+        c0: (N, H), the cell state before the first step; None for zero.
         kernel: (D, 4H).
         recurrent_kernel: (H, 4H).
         bias: (4H,) or None for no bias.
@@ -252,140 +245,6 @@ def lstm_gradient_norms(
     return tuple(gradient_norms(network, x, [h0, c0], weights, d_sequence, mask))
 
 
-class LSTMNetwork(NamedTuple):
-    """The two sweeps of the LSTM; see `kerasdl.ops.recurrence` for their arguments.
-
-    Attributes:
-        activation: name of ψ.
-        recurrent_activation: name of φ.
-    """
-
-    activation: str
-    recurrent_activation: str
-
-    def gates(self, recurrent_kernel):
-        """Returns the functions of the four gates for these activations."""
-        return make_gates(self.activation, self.recurrent_activation, recurrent_kernel)
-
-    def forward(self, x, states, weights, counts, dropout, keep, sequence, unroll):
-        """Runs forward. `saved` is [h (T, N, H), gates (T, N, 4H), c (T, N, H)]."""
-        kernel, recurrent_kernel, *bias = weights
-        gates = self.gates(recurrent_kernel)
-        bias = [gates.scaled(b) for b in bias]
-        z = gate_product(x, gates.scaled(kernel), dropout[0])  # (T, N, 4H)
-        # XLA adds the bias in passing inside the loop; without it that is an operation
-        # more in each step.
-        fused = in_xla()
-        if bias and not fused:
-            z = tf.nn.bias_add(z, bias.pop())
-        recurrent = gates.scaled(recurrent_kernel)
-
-        def step(carry, slices):
-            h, c = carry
-            a = slices[0] + gate_product(h, recurrent, dropout[1])
-            values = gates.values(a + bias[0] if bias else a)
-            new_h, new_c, _ = advance(gates, values, c)
-            counted = None if counts is None else slices[1]
-            new_h = select_rows(counted, new_h, h)
-            new_c = select_rows(counted, new_c, c)
-            if keep:
-                return [new_h, new_c], [values, new_h, new_c]
-            return [new_h, new_c], [new_h] if sequence else []
-
-        row = states[0].shape[0] or x.shape[1]
-        narrow = tf.TensorSpec((row, gates.units), x.dtype)
-        wide = tf.TensorSpec((row, 4 * gates.units), x.dtype)
-        states, stacks = time_loop(
-            step,
-            states,
-            [z] if counts is None else [z, counts],
-            [wide, narrow, narrow] if keep else [narrow] * sequence,
-            step_count_of(x),
-            unroll=unroll,
-            overwrite=keep and fused,
-        )
-        if keep:
-            values, h, c = stacks
-            stacks = [h, values, c]
-        return states, stacks
-
-    def backward(
-        self,
-        x,
-        states,
-        weights,
-        counts,
-        dropout,
-        saved,
-        d_sequence,
-        d_states,
-        unroll,
-        norms=False,
-    ):
-        """Runs backward; the norms are those of δ and γ."""
-        kernel, recurrent_kernel, *bias = weights
-        gates = self.gates(recurrent_kernel)
-        h, values, c = saved
-        previous_h = states_before(states[0], h)
-
-        def derivatives(values, previous_c, c):
-            return local_derivatives(
-                gates, values, previous_c, gates.activation.function(c)
-            )
-
-        # Compiled, a step forms them in passing, in the cache; operation by operation
-        # they cost less for all steps at once.
-        fused = in_xla()
-        if fused:
-            elements = [values, lambda t: state_before(states[1], c, t), c]
-        else:
-            previous_c = states_before(states[1], c)
-            elements = list(derivatives(values, previous_c, c))
-        if counts is not None:
-            elements.append(counts)
-        if d_sequence is not None:
-            elements.append(d_sequence)
-        to_h = recurrent_product_gradient(recurrent_kernel, x.shape[1], dropout[1])
-        nothing = tf.zeros((tf.shape(x)[1], 4 * gates.units), x.dtype)
-
-        def step(carry, slices):
-            delta, gamma = carry
-            if d_sequence is not None:
-                *slices, d_h = slices
-                delta += d_h
-            factors, from_h, f = derivatives(*slices[:3]) if fused else slices[:3]
-            counted = None if counts is None else slices[3]
-            # A masked step hands on what it receives.
-            gamma = select_rows(counted, gamma + delta * from_h, gamma)
-            a = gate_gradient(delta, gamma, factors)
-            previous = [
-                select_rows(counted, to_h(a), delta),
-                select_rows(counted, gamma * f, gamma),
-            ]
-            a = select_rows(counted, a, nothing)
-            measured = [tf.norm(v, axis=-1) for v in (delta, gamma)] if norms else []
-            return previous, [a, *measured]
-
-        row = tf.TensorSpec(x.shape[1:2], x.dtype)
-        d_states, (a, *measured) = time_loop(
-            step,
-            d_states,
-            elements,
-            [tf.TensorSpec((x.shape[1], 4 * gates.units), x.dtype)] + [row] * 2 * norms,
-            step_count_of(x),
-            reverse=True,
-            unroll=unroll,
-        )
-        d_weights = [
-            gate_product_kernel_gradient(a, x, dropout[0]),
-            gate_product_kernel_gradient(a, previous_h, dropout[1]),
-        ]
-        if bias:
-            d_weights.append(sum_of_rows(a))
-        d_x = gate_product_input_gradient(a, kernel, dropout[0])
-        return d_x, d_states, d_weights, measured
-
-
 def _check_weights(x, kernel, recurrent_kernel, bias):
     check_shape("recurrent_kernel", recurrent_kernel, ("H", "4H"))
     units = recurrent_kernel.shape[0]
@@ -397,4 +256,5 @@ def _check_weights(x, kernel, recurrent_kernel, bias):
 
 def _check_states(recurrent_kernel, **states):
     for argument, state in states.items():
-        check_shape(argument, state, ("N", recurrent_kernel.shape[0]))
+        if state is not None:
+            check_shape(argument, state, ("N", recurrent_kernel.shape[0]))

@@ -7,6 +7,7 @@ a, `values` and A (..., 4H), the gates in the order i, f, c̃, o; states (..., H
 import tensorflow as tf
 
 from kerasdl.ops.activations import get_activation
+from kerasdl.ops.compilation import in_xla
 
 
 def advance(gates, values, c):
@@ -39,22 +40,25 @@ class TanhGates:
 
     Since σ(a) = ½ tanh(½ a) + ½, with s = (½, ½, 1, ½) and m = (½, ½, 0, ½) over the
     gates the values are s ∗ tanh(s ∗ a) + m. The inner s is multiplied into the weights,
-    which a power of two does without rounding. The slope is s² − (value − m)².
+    which a power of two does without rounding; under XLA, which would have to write the
+    products out, it is one more factor of a fused loop. The slope is s² − (value − m)².
     """
 
     def __init__(self, units, dtype):
         ones = tf.ones(units, dtype)
         self.units = units
         self.activation = get_activation("tanh")
+        self._fused = in_xla()
         self._scale = tf.concat([ones / 2, ones / 2, ones, ones / 2], axis=0)
         self._middle = tf.concat([ones / 2, ones / 2, 0 * ones, ones / 2], axis=0)
 
     def scaled(self, weights):
         """Returns what takes the place of a kernel or bias (..., 4H) in the step."""
-        return weights * self._scale
+        return weights if self._fused else weights * self._scale
 
     def values(self, z):
         """Returns [i f c̃ o] from the products with the scaled weights, z."""
+        z = z * self._scale if self._fused else z
         return self._scale * tf.tanh(z) + self._middle
 
     def slopes(self, values):

@@ -2,19 +2,22 @@
 
 A network is a hashable object with the two sweeps over time that are its equations:
 
-    forward(x, states, weights, counts, dropout, keep, sequence, unroll)
+    forward(x, states, weights, counts, dropout, keep, sequence, unroll,
+            from_zero=False)
         -> (states after the last step, saved): `saved` starts with the sequence of
         hidden states (T, N, H) where `keep` or `sequence` is true, and is all that
         `backward` needs where `keep` is.
     backward(x, states, weights, counts, dropout, saved, d_sequence, d_states, unroll,
-             norms=False)
+             norms=False, from_zero=False)
         -> (d_x (T, N, D), d_states, d_weights, norms): the last a list of (T, N) with
         the norms of what reaches each state at every step, empty unless asked for.
 
 Inside, time leads. `states` is [h] or [h, c], each (N, H); `weights` [kernel, recurrent
 kernel] or those and the bias; `counts` None or bool (T, N, 1); `dropout` the factors for
 inputs and states, None or (N, ·) or (gates, N, ·) each; `d_sequence` None, (T, N, H) or a
-function t -> (N, H).
+function t -> (N, H). `from_zero` says that T is known, that the states before the first
+step are zero and that nobody asks for their gradient (`d_states` is then not it): that
+step has no recurrent product, forward or backward.
 """
 
 import functools
@@ -42,12 +45,14 @@ class Plan(NamedTuple):
         return_sequences: whether the sequence of hidden states is an output.
         unroll: write the steps out instead of a loop.
         recompute: None, "sqrt" or "all"; see `kerasdl.ops.lstm`.
+        from_zero: as for the network; see the module.
     """
 
     network: Any
     return_sequences: bool
     unroll: bool
     recompute: str | None
+    from_zero: bool = False
 
 
 def run_sequence(plan, x, states, weights, mask=None, dropout=(None, None)):
@@ -56,7 +61,8 @@ def run_sequence(plan, x, states, weights, mask=None, dropout=(None, None)):
     Args:
         plan: a `Plan`.
         x: (N, T, D).
-        states: list of (N, H), the states before the first step.
+        states: list of (N, H), the states before the first step; None in the place of
+            any for zero.
         weights: list of the network's weights.
         mask: (N, T) or None.
         dropout: factors for x_t and for h_{t-1}, constants.
@@ -69,7 +75,13 @@ def run_sequence(plan, x, states, weights, mask=None, dropout=(None, None)):
         for factors in dropout
     ]
     batch, steps = x.shape[0], step_count(x)
-    units = states[0].shape[1]
+    units = weights[1].shape[0]
+    plan = plan._replace(
+        from_zero=all(state is None for state in states)
+        and (isinstance(steps, int) and steps > 0)
+        and plan.recompute != "sqrt"  # its segments are all alike
+    )
+    states = _given(states, x, units)
     on_its_own = compiles(steps, plan.unroll)
     half = split_point(x, units, on_its_own, plan.unroll)
     if half is not None:
@@ -93,6 +105,13 @@ def run_sequence(plan, x, states, weights, mask=None, dropout=(None, None)):
     return outputs
 
 
+def _given(states, x, units):
+    """The states, with zeros in the place of None."""
+    batch = tf.shape(x)[0] if x.shape[0] is None else x.shape[0]
+    zeros = tf.zeros((batch, units), x.dtype)
+    return [zeros if state is None else state for state in states]
+
+
 def _run_parts(plan, on_its_own, x, states, weights, mask, dropout):
     """`_run` on one part of the steps after another, each from the last one's states."""
     lengths = part_lengths(step_count(x), on_its_own)
@@ -100,6 +119,8 @@ def _run_parts(plan, on_its_own, x, states, weights, mask, dropout):
     if len(lengths) == 1 or plan.recompute is not None:
         return _run(plan, on_its_own, x, states, weights, mask, dropout)
     sequences = []
+    # Two parts of a length share a compilation.
+    plan = plan._replace(from_zero=False)
     for x_part, mask_part in zip(
         *(_split(tensor, lengths, 1) for tensor in (x, mask)), strict=True
     ):
@@ -136,7 +157,8 @@ def _run(plan, on_its_own, x, states, weights, mask, dropout):
 
     # XLA does not compile the derivative of a loop that stacks what it emits.
     written_out = plan.unroll or (in_xla() and isinstance(step_count(x), int))
-    second_order = passes(plan._replace(unroll=written_out, recompute=None), False)
+    second_plan = plan._replace(unroll=written_out, recompute=None, from_zero=False)
+    second_order = passes(second_plan, False)
     run = with_backward(*passes(plan, on_its_own), second_order)
     return run(x, *states, *weights)
 
@@ -153,6 +175,7 @@ def _forward(plan, x, states, weights, mask, dropout):
             plan.network, x, states, weights, counts, dropout, **options
         )
     else:
+        options["from_zero"] = plan.from_zero
         keep = plan.recompute is None
         states, saved = plan.network.forward(
             x, states, weights, counts, dropout, keep=keep, **options
@@ -194,6 +217,7 @@ def _backward(plan, x, states, weights, mask, dropout, saved, gradients):
             **options,
         )
     else:
+        options["from_zero"] = plan.from_zero
         x = swap_batch_and_time(x)
         if _keeps_its_output(plan):
             saved = [swap_batch_and_time(saved[0]), *saved[1:]]
@@ -221,11 +245,12 @@ def gradient_norms(network, x, states, weights, d_sequence, mask=None):
     Args:
         network: the network; see the module.
         x: (N, T, D).
-        states: list of (N, H).
+        states: list of (N, H); None in the place of any for zero.
         weights: list of the network's weights.
         d_sequence: ∂L/∂h_t at every step, from outside, (N, T, H).
         mask: (N, T) or None.
     """
+    states = _given(states, x, weights[1].shape[0])
     x, counts = swap_batch_and_time(x), time_major_mask(mask)
     arguments = (x, states, weights, counts, (None, None))
     options = {"unroll": False}

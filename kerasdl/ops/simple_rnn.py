@@ -20,6 +20,7 @@ from kerasdl.ops.gate_products import (
     gate_product,
     gate_product_input_gradient,
     gate_product_kernel_gradient,
+    recurrent_kernel_gradient,
     recurrent_product_gradient,
 )
 from kerasdl.ops.recurrence import Plan, gradient_norms, run_sequence
@@ -29,7 +30,6 @@ from kerasdl.ops.sequences import (
     check_unroll,
     outputs_from_states,
     select_rows,
-    states_before,
     step_count,
     step_count_of,
     sum_of_rows,
@@ -128,7 +128,8 @@ def simple_rnn(
 
     Args:
         x: (N, T, D), the inputs.
-        h0: (N, H), the state before the first step.
+        h0: (N, H), the state before the first step; None for zero, which saves the first
+            step's recurrent product where T is known.
         kernel: (D, H).
         recurrent_kernel: (H, H).
         bias: (H,) or None for no bias.
@@ -230,7 +231,18 @@ class SimpleRNNNetwork(NamedTuple):
 
     activation: str
 
-    def forward(self, x, states, weights, counts, dropout, keep, sequence, unroll):
+    def forward(
+        self,
+        x,
+        states,
+        weights,
+        counts,
+        dropout,
+        keep,
+        sequence,
+        unroll,
+        from_zero=False,
+    ):
         """Runs forward. `saved` is [h (T, N, H)]."""
         kernel, recurrent_kernel, *bias = weights
         phi = get_activation(self.activation)
@@ -241,9 +253,11 @@ class SimpleRNNNetwork(NamedTuple):
         if bias and not fused:
             a = tf.nn.bias_add(a, bias.pop())
 
-        def step(carry, slices):
+        def step(carry, slices, at_start=False):
             (h,) = carry
-            a = slices[0] + gate_product(h, recurrent_kernel, dropout[1])
+            a = slices[0]
+            if not at_start:
+                a += gate_product(h, recurrent_kernel, dropout[1])
             new_h = phi.function(a + bias[0] if bias else a)
             new_h = select_rows(None if counts is None else slices[1], new_h, h)
             return [new_h], [new_h] if keep or sequence else []
@@ -258,6 +272,7 @@ class SimpleRNNNetwork(NamedTuple):
             step_count_of(x),
             unroll=unroll,
             overwrite=fused and (keep or sequence),
+            start_apart=from_zero,
         )
 
     def backward(
@@ -272,16 +287,16 @@ class SimpleRNNNetwork(NamedTuple):
         d_states,
         unroll,
         norms=False,
+        from_zero=False,
     ):
         """Runs backward; the norms are those of δ."""
         kernel, recurrent_kernel, *bias = weights
         (h,) = saved
-        previous_h = states_before(states[0], h)
         slopes = get_activation(self.activation).slope(h)
         to_h = recurrent_product_gradient(recurrent_kernel, x.shape[1], dropout[1])
         nothing = tf.zeros_like(states[0])
 
-        def step(carry, slices):
+        def step(carry, slices, at_start=False):
             (delta,) = carry
             slope, *rest = slices
             if d_sequence is not None:
@@ -289,7 +304,7 @@ class SimpleRNNNetwork(NamedTuple):
             z = delta * slope
             # A masked step hands on what it receives.
             counted = None if counts is None else rest[-1]
-            previous = select_rows(counted, to_h(z), delta)
+            previous = delta if at_start else select_rows(counted, to_h(z), delta)
             z = select_rows(counted, z, nothing)
             return [previous], [z] + ([tf.norm(delta, axis=-1)] if norms else [])
 
@@ -308,10 +323,11 @@ class SimpleRNNNetwork(NamedTuple):
             reverse=True,
             unroll=unroll,
             overwrite=in_xla(),
+            start_apart=from_zero,
         )
         d_weights = [
             gate_product_kernel_gradient(z, x, dropout[0]),
-            gate_product_kernel_gradient(z, previous_h, dropout[1]),
+            recurrent_kernel_gradient(z, states[0], h, dropout[1], from_zero),
         ]
         if bias:
             d_weights.append(sum_of_rows(z))
@@ -327,4 +343,5 @@ def _check_shapes(x, kernel, recurrent_kernel, bias, **states):
     if bias is not None:
         check_shape("bias", bias, (units,))
     for argument, state in states.items():
-        check_shape(argument, state, ("N", units))
+        if state is not None:
+            check_shape(argument, state, ("N", units))

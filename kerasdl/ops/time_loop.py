@@ -51,6 +51,7 @@ def time_loop(
     reverse=False,
     unroll=False,
     overwrite=False,
+    start_apart=False,
 ):
     """Applies `step` along the leading (time) axis.
 
@@ -67,14 +68,16 @@ def time_loop(
             of the same shape (a tensor) and is not needed afterwards. It saves the
             largest array of a pass when compiled with XLA; elsewhere it would cost a
             copy.
+        start_apart: call `step(carry, slices, at_start=True)` at t = 0; T must be a
+            Python integer above 0.
 
     Returns:
         (carry after the last step, list of stacked emissions (T, ...)).
     """
     if unroll or (_WRITTEN_OUT.get() and isinstance(steps, int)):
-        return _unrolled(step, carry, elements, steps, reverse)
+        return _unrolled(step, carry, elements, steps, reverse, start_apart)
     if _IN_BUFFERS.get():
-        return _in_buffers(step, carry, elements, emitted, steps, reverse)
+        return _in_buffers(step, carry, elements, emitted, steps, reverse, start_apart)
     stores = [
         tf.TensorArray(
             spec.dtype, size=steps, element_shape=spec.shape, clear_after_read=False
@@ -85,34 +88,52 @@ def time_loop(
         stores[0] = stores[0].unstack(elements[0])
         elements = elements[1:]
 
-    def body(k, carry, stores):
-        t = steps - 1 - k if reverse else k
+    def turn(t, carry, stores, **options):
         # Slicing the leading axis shares memory with the whole; reading from a
         # TensorArray would first copy every element into it.
         slices = _slices(elements, t)
         if overwrite:
             slices.insert(0, stores[0].read(t))
-        carry, emissions = step(carry, slices)
+        carry, emissions = step(carry, slices, **options)
         stores = [
             store.write(t, emission)
             for store, emission in zip(stores, emissions, strict=True)
         ]
-        return k + 1, carry, stores
+        return carry, stores
 
-    _, carry, stores = tf.while_loop(
-        lambda k, *_: k < steps,
-        body,
-        (tf.constant(0), list(carry), stores),
-        maximum_iterations=steps,
+    most = steps - int(start_apart)
+    carry, stores = _looped(
+        turn, carry, stores, steps, reverse, start_apart, maximum_iterations=most
     )
     return carry, [store.stack() for store in stores]
+
+
+def _looped(turn, carry, stores, steps, reverse, start_apart, **options):
+    carry = list(carry)
+    apart = int(start_apart)  # how many steps are outside the loop
+    if apart and not reverse:
+        carry, stores = turn(0, carry, stores, at_start=True)
+
+    def body(k, carry, stores):
+        t = steps - 1 - k if reverse else k + apart
+        return k + 1, *turn(t, carry, stores)
+
+    _, carry, stores = tf.while_loop(
+        lambda k, *_: k < steps - apart,
+        body,
+        (tf.constant(0), carry, stores),
+        **options,
+    )
+    if apart and reverse:
+        carry, stores = turn(0, carry, stores, at_start=True)
+    return carry, stores
 
 
 def _slices(elements, t):
     return [element(t) if callable(element) else element[t] for element in elements]
 
 
-def _unrolled(step, carry, elements, steps, reverse):
+def _unrolled(step, carry, elements, steps, reverse, start_apart):
     rows = [
         [element(t) for t in range(steps)]
         if callable(element)
@@ -121,31 +142,33 @@ def _unrolled(step, carry, elements, steps, reverse):
     ]
     emissions = [None] * steps
     for t in reversed(range(steps)) if reverse else range(steps):
-        carry, emissions[t] = step(carry, [row[t] for row in rows])
+        options = {"at_start": True} if start_apart and t == 0 else {}
+        carry, emissions[t] = step(carry, [row[t] for row in rows], **options)
     return carry, [tf.stack(column) for column in zip(*emissions, strict=True)]
 
 
-def _in_buffers(step, carry, elements, emitted, steps, reverse):
+def _in_buffers(step, carry, elements, emitted, steps, reverse, start_apart):
     batch = tf.shape(carry[0])[0]
     buffers = [
         tf.zeros(tf.stack([steps, batch, *spec.shape[1:]]), spec.dtype)
         for spec in emitted
     ]
 
-    def body(k, carry, buffers):
-        t = steps - 1 - k if reverse else k
-        carry, emissions = step(carry, _slices(elements, t))
+    def turn(t, carry, buffers, **options):
+        carry, emissions = step(carry, _slices(elements, t), **options)
         buffers = [
             tf.tensor_scatter_nd_update(buffer, [[t]], emission[tf.newaxis])
             for buffer, emission in zip(buffers, emissions, strict=True)
         ]
-        return k + 1, carry, buffers
+        return carry, buffers
 
-    state = (tf.constant(0), list(carry), buffers)
-    _, carry, buffers = tf.while_loop(
-        lambda k, *_: k < steps,
-        body,
-        state,
+    return _looped(
+        turn,
+        carry,
+        buffers,
+        steps,
+        reverse,
+        start_apart,
         shape_invariants=tf.nest.map_structure(
             lambda tensor: (
                 tf.TensorShape([None] * (tensor.shape.rank - 1)).concatenate(
@@ -154,7 +177,6 @@ def _in_buffers(step, carry, elements, emitted, steps, reverse):
                 if tensor.shape.rank
                 else tensor.shape
             ),
-            state,
+            (tf.constant(0), list(carry), buffers),
         ),
     )
-    return carry, buffers

@@ -184,7 +184,7 @@ def test_gradient_norms(name):
         norms["delta"][:, -1], np.linalg.norm(upstream[:, -1], axis=-1), atol=1e-12
     )
     # What reaches the state before a cut, from all that comes after it.
-    states = layer.run_sequence(x[:, :4], layer.get_initial_state(N), None, False)[1:]
+    states = layer.run_sequence(x[:, :4], layer.get_initial_state(N), None)[1:]
     with tf.GradientTape() as tape:
         tape.watch(states)
         rest = layer(x[:, 4:], initial_state=list(states))
@@ -273,3 +273,36 @@ def test_second_derivatives_under_xla(name):
 
     compiled = tf.function(curvature, jit_compile=True, autograph=False)
     np.testing.assert_allclose(compiled(x), curvature(x), rtol=0, atol=1e-12)
+
+
+def test_a_subclass_may_start_from_a_state_of_its_own(name):
+    class FromOnes(getattr(layers, name)):
+        def get_initial_state(self, batch_size):
+            return [keras.ops.ones_like(s) for s in super().get_initial_state(batch_size)]
+
+    x = draw(2, 3, 4)
+    layer = FromOnes(5)
+    states = [tf.ones((2, 5))] * (2 if name == "LSTM" else 1)
+    actual = layer(x)
+    np.testing.assert_array_equal(actual, layer(x, initial_state=states))
+    plain = getattr(layers, name)(5)
+    plain.build(x.shape)
+    plain.set_weights(layer.get_weights())
+    assert np.abs(plain(x) - actual).max() > 1e-3
+
+
+def test_an_initial_state_of_zeros_has_a_gradient(name):
+    layer, keras_layer = (getattr(m, name)(5) for m in (layers, keras.layers))
+    x = draw(2, 3, 4)
+    layer.build(x.shape)
+    keras_layer.build(x.shape)
+    keras_layer.set_weights(layer.get_weights())
+    gradients = []
+    for each in (layer, keras_layer):
+        states = [tf.zeros((2, 5)) for _ in range(2 if name == "LSTM" else 1)]
+        with tf.GradientTape() as tape:
+            tape.watch(states)
+            loss = tf.reduce_sum(each(x, initial_state=states) ** 2)
+        gradients.append(tape.gradient(loss, states))
+    for actual, wanted in zip(*gradients, strict=True):
+        np.testing.assert_allclose(actual, wanted, rtol=0, atol=1e-6)

@@ -10,12 +10,13 @@ from tests.ops.problems import MASKS, D, sequence_problem
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("how", ["loop", "unroll", "buffers"])
 @pytest.mark.parametrize("by_function", [False, True])
-def test_emissions_lie_at_their_own_step(how, reverse, by_function):
+@pytest.mark.parametrize("start_apart", [False, True])
+def test_emissions_lie_at_their_own_step(how, reverse, by_function, start_apart):
     steps = 5
     x = np.random.default_rng(0).normal(size=(steps, 2, 3))
 
-    def step(carry, slices):
-        total = 0.5 * carry[0] + slices[0]
+    def step(carry, slices, at_start=False):
+        total = 0.5 * carry[0] + slices[0] * (10 if at_start else 1)
         return [total], [carry[0], total]
 
     def run():
@@ -27,6 +28,7 @@ def test_emissions_lie_at_their_own_step(how, reverse, by_function):
             steps,
             reverse=reverse,
             unroll=how == "unroll",
+            start_apart=start_apart,
         )
 
     if how == "buffers":
@@ -37,7 +39,7 @@ def test_emissions_lie_at_their_own_step(how, reverse, by_function):
     total = np.zeros((2, 3))
     for t in range(steps)[:: -1 if reverse else 1]:
         np.testing.assert_allclose(before[t], total)
-        total = 0.5 * total + x[t]
+        total = 0.5 * total + x[t] * (10 if start_apart and t == 0 else 1)
         np.testing.assert_allclose(after[t], total)
     np.testing.assert_allclose(carry, total)
 
