@@ -154,7 +154,6 @@ def assert_same_weights(one, other):
         np.testing.assert_array_equal(value, got[name], err_msg=name)
 
 
-@pytest.mark.slow
 def test_fine_tuning_in_two_parts_ends_with_the_same_bits(
     finetuned, folder, finished, tmp_path
 ):
