@@ -9,13 +9,16 @@ from kerasdl.layers.lstm import LSTM
 from kerasdl.layers.lstm_cell import LSTMCell
 from kerasdl.layers.simple_rnn import SimpleRNN
 from kerasdl.layers.simple_rnn_cell import SimpleRNNCell
+from kerasdl.ops.time_loop import emissions_in_buffers, steps_written_out
 
 __all__ = [
     "LSTM",
     "LSTMCell",
     "SimpleRNN",
     "SimpleRNNCell",
+    "emissions_in_buffers",
     "from_keras",
     "from_torch_state_dict",
+    "steps_written_out",
     "to_torch_state_dict",
 ]

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from kerasdl import layers, ops
-from kerasdl.ops.time_loop import emissions_in_buffers
 
 N, T, D, H = 3, 10, 4, 5
 LAYERS = ("SimpleRNN", "LSTM")
@@ -87,7 +86,7 @@ def test_converts_to_litert_built_ins(name):
         zeros = [tf.zeros((tf.shape(x)[0], H))] * len(layer.state_size)
         return OPS[name](x, *zeros, *module.weights, return_sequences=False)[1]
 
-    with emissions_in_buffers():
+    with layers.emissions_in_buffers():
         concrete = last_state.get_concrete_function()
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], module)
     interpreter = Interpreter(model_content=converter.convert())
@@ -101,6 +100,35 @@ def test_converts_to_litert_built_ins(name):
         (output,) = interpreter.get_output_details()
         actual = interpreter.get_tensor(output["index"])
         np.testing.assert_allclose(actual, layer(x), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("length", [6, None], ids=["length_known", "any_length"])
+def test_an_exported_model_converts_to_litert_built_ins(name, length, tmp_path):
+    from ai_edge_litert.interpreter import Interpreter
+
+    layer = getattr(layers, name)
+    model = keras.Sequential(
+        [
+            keras.Input((length,), dtype="int32"),
+            keras.layers.Embedding(9, D, mask_zero=True),
+            keras.layers.Bidirectional(layer(H, return_sequences=True)),
+            layer(H),
+            keras.layers.Dense(2),
+        ]
+    )
+    with layers.emissions_in_buffers():
+        model.export(tmp_path, verbose=False)
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path))
+    interpreter = Interpreter(model_content=converter.convert())
+    (detail,) = interpreter.get_input_details()
+    ids = np.array([[1, 2, 3, 4, 5, 6], [7, 8, 0, 0, 0, 0]], "int32")
+    interpreter.resize_tensor_input(detail["index"], ids.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(detail["index"], ids.astype(detail["dtype"]))
+    interpreter.invoke()
+    (output,) = interpreter.get_output_details()
+    actual = interpreter.get_tensor(output["index"])
+    np.testing.assert_allclose(actual, model(ids), rtol=0, atol=1e-6)
 
 
 def test_two_replicas_train_as_one(tmp_path):
