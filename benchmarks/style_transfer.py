@@ -108,7 +108,7 @@ def recipe_options(given: argparse.Namespace, **more):
 
     from kerasdl.training.style import style_options
 
-    config = importlib.import_module(f"configs.style.{RECIPE}").get_config()
+    config = importlib.import_module(f"kerasdl.configs.style.{RECIPE}").get_config()
     config.weights = given.weights
     config.update(more)
     pictures = Path(given.pictures)

@@ -19,8 +19,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 import torch
+from kerasdl.configs.text import (
+    average,
+    bag_of_words,
+    glove_average,
+    glove_lstm,
+    glove_rnn,
+)
 
-from configs.text import average, bag_of_words, glove_average, glove_lstm, glove_rnn
 from kerasdl.data.text_batches import TextBatches
 from kerasdl.training.text import (
     TextCorpus,

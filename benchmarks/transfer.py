@@ -4,10 +4,10 @@
     python -m benchmarks.transfer --parts=frozen --root=HYMENOPTERA_FOLDER
 
 `finetune` trains EfficientNet-Lite0 on random pictures: the very step of
-`trainers.transfer` here, the same network with the same optimizer in PyTorch there, at
-both of its memory layouts. Each is a process of its own; they take turns, and the median
-of the rounds is printed, so that a busy moment of the machine hits all alike. `frozen`
-runs the trainer twice, each with an empty cache.
+`kerasdl.trainers.transfer` here, the same network with the same optimizer in PyTorch
+there, at both of its memory layouts. Each is a process of its own; they take turns, and
+the median of the rounds is printed, so that a busy moment of the machine hits all alike.
+`frozen` runs the trainer twice, each with an empty cache.
 """
 
 import argparse
@@ -174,7 +174,7 @@ def time_frozen(root: str, config: str) -> dict[str, float]:
     for cached in (True, False):
         with tempfile.TemporaryDirectory() as folder:
             subprocess.run(
-                [sys.executable, "-m", "trainers.transfer", f"--config={config}"]
+                [sys.executable, "-m", "kerasdl.trainers.transfer", f"--config={config}"]
                 + [f"--config.data.root={root}", f"--workdir={folder}/run"]
                 + [f"--config.data.cache={folder}/cache"]
                 + [f"--config.cache_features={cached}"],

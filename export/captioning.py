@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from kerasdl.export.jobs import SERVING, Comparison, Example, Job, Tolerance, evenly
 from ml_collections import ConfigDict
 
 import kerasdl
-from export.jobs import SERVING, Comparison, Example, Job, Tolerance, evenly
 from kerasdl.data.pictures import decode_picture, prepare_picture
 from kerasdl.data.pictures_graph import decode_and_prepare
 from kerasdl.data.vocabulary import END, UNK
@@ -43,7 +43,7 @@ DEVICE = {
 
 
 class CaptioningJob(Job):
-    """A captioner trained by `trainers.captioning`; see `export.jobs.Job`.
+    """A captioner trained by `kerasdl.trainers.captioning`; see `Job`.
 
     Raises:
         InputError: Where the model is missing, damaged, or no match for vocab.txt.

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from absl import flags
+from kerasdl.export.jobs import Example, Job
 
-from export.jobs import Example, Job
 from kerasdl.data.pictures import MOST_BROKEN, is_picture_name
 from kerasdl.errors import InputError
 

@@ -19,10 +19,10 @@ from kerasdl.errors import InputError
 from kerasdl.training.workdir import read_run
 
 JOBS = {
-    "captioning": "export.captioning:CaptioningJob",
-    "style": "export.style:StyleJob",
-    "text": "export.text:TextJob",
-    "transfer": "export.transfer:TransferJob",
+    "captioning": "kerasdl.export.captioning:CaptioningJob",
+    "style": "kerasdl.export.style:StyleJob",
+    "text": "kerasdl.export.text:TextJob",
+    "transfer": "kerasdl.export.transfer:TransferJob",
 }
 
 _Item = TypeVar("_Item")

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from kerasdl.export.litert_text import SentenceEncoder
 from PIL import Image
 
-from export.litert_text import SentenceEncoder
 from kerasdl.data.pictures import decode_picture, prepare_picture
 from kerasdl.data.vocabulary import SPECIAL_TOKENS, Vocabulary
 from kerasdl.errors import InputError

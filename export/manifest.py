@@ -9,7 +9,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from export.jobs import Comparison, Job
+from kerasdl.export.jobs import Comparison, Job
+
 from kerasdl.errors import InputError
 
 MANIFEST = "manifest.json"

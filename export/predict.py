@@ -1,7 +1,7 @@
 """Answers for files, from an export of either kind.
 
-    python -m export.predict --model=served/captioner/1 --input=one.jpg two.png
-    python -m export.predict --model=captioner.tflite --input=pictures/ --json
+    python -m kerasdl.export.predict --model=served/captioner/1 --input=one.jpg two.png
+    python -m kerasdl.export.predict --model=captioner.tflite --input=pictures/ --json
 
 One line a file: its name and the answer, separated by tabs; with `--json` an object.
 A TFLite file is run by ai-edge-litert and needs no TensorFlow; a SavedModel is run by
@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from absl import flags
+from kerasdl.export import inputs
 
-from export import inputs
 from kerasdl.errors import InputError
 from kerasdl.training import command
 from kerasdl.training.workdir import atomic_path
@@ -54,10 +54,10 @@ def load_model(name: str) -> Any:
     if not path.exists():
         raise InputError(f"--model names no file or folder, got {name!r}.")
     if path.is_dir():
-        from export.served import ServedModel
+        from kerasdl.export.served import ServedModel
 
         return ServedModel(path)
-    from export.litert import DeviceModel
+    from kerasdl.export.litert import DeviceModel
 
     return DeviceModel(path)
 

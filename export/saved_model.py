@@ -1,6 +1,7 @@
 """Exports a trained run as a SavedModel, checked against the run's Keras model.
 
-    python -m export.saved_model --workdir=runs/captioning --output=served/captioner
+    python -m kerasdl.export.saved_model --workdir=runs/captioning \
+        --output=served/captioner
 
 writes `served/captioner/<version>/`, the next free version number, as TensorFlow Serving
 expects it. What it was compared on is the validation split, or `--inputs=FILE...`.
@@ -15,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from absl import flags, logging
+from kerasdl.export import inputs
 
-from export import inputs
 from kerasdl.errors import InputError
 from kerasdl.training import command
 
@@ -60,8 +61,9 @@ def export_saved_model(
 
     logging.set_verbosity(logging.ERROR)  # tf.saved_model tells of every step
 
-    from export import manifest
-    from export.jobs import SERVING, load_job
+    from kerasdl.export import manifest
+    from kerasdl.export.jobs import SERVING, load_job
+
     from kerasdl.training.workdir import write_json
 
     job = load_job(workdir)

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from kerasdl.export.jobs import SERVING, Comparison, Example, Job, Tolerance, evenly
 from ml_collections import ConfigDict
 
 import kerasdl
-from export.jobs import SERVING, Comparison, Example, Job, Tolerance, evenly
 from kerasdl.data.pictures import decode_picture, prepare_picture
 from kerasdl.data.pictures_graph import decode
 from kerasdl.errors import InputError
@@ -41,7 +41,7 @@ DEVICE = {
 
 
 class StyleJob(Job):
-    """A network trained by `trainers.style_transfer`; see `export.jobs.Job`.
+    """A network trained by `kerasdl.trainers.style_transfer`; see `Job`.
 
     Raises:
         InputError: Where the run optimised a picture, or its model is missing or damaged.

@@ -16,10 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from ml_collections import ConfigDict
-
-import kerasdl
-from export.jobs import (
+from kerasdl.export.jobs import (
     SERVING,
     Accuracy,
     Comparison,
@@ -28,7 +25,10 @@ from export.jobs import (
     Tolerance,
     evenly,
 )
-from export.litert_text import pad_ids
+from kerasdl.export.litert_text import pad_ids
+from ml_collections import ConfigDict
+
+import kerasdl
 from kerasdl.data.labelled_texts import TextDataset
 from kerasdl.data.text_graph import TextEncoder, VocabularyTable, split_in_graph
 from kerasdl.data.text_lines import check_text
@@ -51,7 +51,7 @@ ACCURACY_LOSS = 0.002
 
 
 class TextJob(Job):
-    """A classifier trained by `trainers.text_classification`; see `export.jobs.Job`.
+    """A classifier trained by `kerasdl.trainers.text_classification`; see `Job`.
 
     Raises:
         InputError: Where the model is missing, damaged, or no match for vocab.txt.

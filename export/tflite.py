@@ -1,6 +1,6 @@
 """Exports a trained run as a TFLite file, checked against the run's Keras model.
 
-    python -m export.tflite --workdir=runs/captioning --output=captioner.tflite
+    python -m kerasdl.export.tflite --workdir=runs/captioning --output=captioner.tflite
 
 The file takes one prepared input, uses built-in operations only, and carries what its
 numbers mean as an appended zip. `manifest.json` beside it describes it, under the file's
@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from absl import flags, logging
+from kerasdl.export import inputs
+from kerasdl.export.converter import QUANTIZATIONS
 
-from export import inputs
-from export.converter import QUANTIZATIONS
 from kerasdl.errors import InputError
 from kerasdl.training import command
 
@@ -55,7 +55,7 @@ def export_tflite(
     Args:
         workdir: The folder that the trainer wrote.
         output: The `.tflite` file.
-        quantize: One of `export.converter.QUANTIZATIONS`.
+        quantize: One of `kerasdl.export.converter.QUANTIZATIONS`.
         files: Inputs to compare on, instead of the validation split.
         count: How many inputs to compare on.
         size: Side of the input in pixels, for a job that leaves it open; 0 for its own.
@@ -72,7 +72,7 @@ def export_tflite(
         raise InputError(f"--output must end in .tflite, got {str(output)!r}.")
     if output.is_dir():
         raise InputError(f"--output must be a file, got the folder {str(output)!r}.")
-    from export import manifest
+    from kerasdl.export import manifest
 
     others = read_manifest(output.parent / manifest.MANIFEST)
 
@@ -81,9 +81,10 @@ def export_tflite(
 
     logging.set_verbosity(logging.ERROR)  # tf.saved_model tells of every step
 
-    from export import litert
-    from export.converter import convert
-    from export.jobs import load_job
+    from kerasdl.export import litert
+    from kerasdl.export.converter import convert
+    from kerasdl.export.jobs import load_job
+
     from kerasdl.training.workdir import write_json
 
     job = load_job(workdir)

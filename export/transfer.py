@@ -12,11 +12,19 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from kerasdl.export.bias_correction import correct_biases
+from kerasdl.export.jobs import (
+    SERVING,
+    Accuracy,
+    Comparison,
+    Example,
+    Job,
+    Tolerance,
+    evenly,
+)
 from ml_collections import ConfigDict
 
 import kerasdl
-from export.bias_correction import correct_biases
-from export.jobs import SERVING, Accuracy, Comparison, Example, Job, Tolerance, evenly
 from kerasdl.data.class_folders import PictureDataset
 from kerasdl.data.pictures import decode_picture, prepare_picture
 from kerasdl.data.pictures_graph import decode_and_prepare
@@ -46,7 +54,7 @@ ROUNDING = 1e-9
 
 
 class TransferJob(Job):
-    """A classifier trained by `trainers.transfer`; see `export.jobs.Job`.
+    """A classifier trained by `kerasdl.trainers.transfer`; see `Job`.
 
     Raises:
         InputError: Where the model is missing, damaged, or no match for labels.txt.

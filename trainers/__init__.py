@@ -1,1 +1,1 @@
-"""One command a job: `python -m trainers.captioning --workdir=DIR`."""
+"""One command a job: `python -m kerasdl.trainers.captioning --workdir=DIR`."""

@@ -1,6 +1,6 @@
 """Trains an RNN and an LSTM on the adding problem and draws how they fare.
 
-python -m trainers.adding_problem --workdir=runs/adding
+python -m kerasdl.trainers.adding_problem --workdir=runs/adding
 """
 
 from absl import flags

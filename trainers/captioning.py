@@ -1,6 +1,6 @@
 """Trains an image captioner.
 
-    python -m trainers.captioning --workdir=runs/captioning
+    python -m kerasdl.trainers.captioning --workdir=runs/captioning
 
 With no `--config` it draws its own pictures and needs no network.
 """

@@ -1,9 +1,9 @@
 """Trains a text classifier, or several and the table that compares them.
 
-    python -m trainers.text_classification --workdir=runs/text
-    python -m trainers.text_classification --config=configs/text/all.py \
+    python -m kerasdl.trainers.text_classification --workdir=runs/text
+    python -m kerasdl.trainers.text_classification --config=configs/text/all.py \
         --config.data.root=FOLDER --workdir=runs/sentiment
-    python -m trainers.text_classification --workdir=runs/sentiment --predict=FILE
+    python -m kerasdl.trainers.text_classification --workdir=runs/sentiment --predict=FILE
 
 With no `--config` it learns from generated sentences and needs no network. `--predict`
 prints a label for each line of FILE and writes them to predictions.txt in the workdir; a

@@ -1,6 +1,6 @@
 """Trains a picture classifier on a pretrained network.
 
-    python -m trainers.transfer --workdir=runs/transfer --config.data.root=FOLDER
+    python -m kerasdl.trainers.transfer --workdir=runs/transfer --config.data.root=FOLDER
 
 FOLDER holds a folder a class, or `train/` and `val/` of such folders. With no `--config`
 it draws its own pictures and needs no network.

@@ -1,6 +1,6 @@
 """Captions drawn scenes: the built-in data set, no network, no data to fetch.
 
-    python -m trainers.captioning --workdir=runs/captioning
+    python -m kerasdl.trainers.captioning --workdir=runs/captioning
 
 Every field of a captioning config is declared here; the other files change some.
 """

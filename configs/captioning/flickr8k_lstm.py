@@ -1,15 +1,14 @@
 """Captions Flickr8k pictures with an LSTM on pooled ImageNet features.
 
-    python -m trainers.captioning --config=configs/captioning/flickr8k_lstm.py \
+    python -m kerasdl.trainers.captioning --config=configs/captioning/flickr8k_lstm.py \
         --config.data.root=FLICKR8K_FOLDER --workdir=runs/flickr8k_lstm
 
 Epochs and beam were chosen by training on 700 of the training pictures and
 scoring the other 100. The validation pictures choose the epoch that is kept.
 """
 
+from kerasdl.configs.captioning import default
 from ml_collections import ConfigDict
-
-from configs.captioning import default
 
 
 def get_config() -> ConfigDict:

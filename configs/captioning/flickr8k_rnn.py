@@ -1,14 +1,13 @@
 """Captions Flickr8k pictures with a vanilla RNN on pooled ImageNet features.
 
-    python -m trainers.captioning --config=configs/captioning/flickr8k_rnn.py \
+    python -m kerasdl.trainers.captioning --config=configs/captioning/flickr8k_rnn.py \
         --config.data.root=FLICKR8K_FOLDER --workdir=runs/flickr8k_rnn
 
 As `flickr8k_lstm.py`, but for the cell.
 """
 
+from kerasdl.configs.captioning import flickr8k_lstm
 from ml_collections import ConfigDict
-
-from configs.captioning import flickr8k_lstm
 
 
 def get_config() -> ConfigDict:

@@ -1,15 +1,14 @@
 """Overfits 50 captions of 50 pictures with an LSTM and reprints them word for word.
 
-    python -m trainers.captioning --config=configs/captioning/overfit50_lstm.py \
+    python -m kerasdl.trainers.captioning --config=configs/captioning/overfit50_lstm.py \
         --config.data.root=COCO_FOLDER --workdir=runs/overfit50_lstm
 
 The recipe of the CS231n captioning exercise: Adam 5e-3, batch 25, 50 epochs, rate decay
 0.995 an epoch.
 """
 
+from kerasdl.configs.captioning import default
 from ml_collections import ConfigDict
-
-from configs.captioning import default
 
 
 def get_config() -> ConfigDict:

@@ -1,14 +1,13 @@
 """Overfits 50 captions of 50 pictures with a vanilla RNN.
 
-    python -m trainers.captioning --config=configs/captioning/overfit50_rnn.py \
+    python -m kerasdl.trainers.captioning --config=configs/captioning/overfit50_rnn.py \
         --config.data.root=COCO_FOLDER --workdir=runs/overfit50_rnn
 
 As `overfit50_lstm.py`, but for the cell and a rate decay of 0.95 an epoch.
 """
 
+from kerasdl.configs.captioning import overfit50_lstm
 from ml_collections import ConfigDict
-
-from configs.captioning import overfit50_lstm
 
 
 def get_config() -> ConfigDict:

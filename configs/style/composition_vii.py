@@ -1,6 +1,6 @@
 """Tübingen in the style of Composition VII: the recipe, on SqueezeNet 1.1.
 
-    python -m trainers.style_transfer --config=configs/style/composition_vii.py \
+    python -m kerasdl.trainers.style_transfer --config=configs/style/composition_vii.py \
         --config.data.root=FOLDER_OF_PICTURES --config.weights=SQUEEZENET_H5 \
         --workdir=runs/composition_vii
 
@@ -10,9 +10,8 @@ another order it came to 39,511. 10 s of processor time, 11 to 21 s in all, on t
 of an AMD EPYC.
 """
 
+from kerasdl.configs.style import default
 from ml_collections import ConfigDict
-
-from configs.style import default
 
 
 def recipe() -> ConfigDict:

@@ -1,6 +1,7 @@
 """Tübingen in the style of Composition VII, on the network that ships with the package.
 
-    python -m trainers.style_transfer --config=configs/style/composition_vii_best.py \
+    python -m kerasdl.trainers.style_transfer \
+        --config=configs/style/composition_vii_best.py \
         --config.data.root=FOLDER_OF_PICTURES --workdir=runs/composition_vii_best
 
 Final loss 1.880: content 1.221, style 0.427, total variation 0.232; the same whenever it
@@ -8,9 +9,8 @@ is run on one machine. 16 s of processor time, 18 to 25 s in all, on two cores o
 EPYC.
 """
 
+from kerasdl.configs.style import default
 from ml_collections import ConfigDict
-
-from configs.style import default
 
 
 def best() -> ConfigDict:

@@ -1,6 +1,6 @@
 """A drawn town in drawn strokes: the built-in pictures, no network, no data to fetch.
 
-    python -m trainers.style_transfer --workdir=runs/style
+    python -m kerasdl.trainers.style_transfer --workdir=runs/style
 
 Under a minute on 2 cores. Every field of a style config is declared here, with the value
 that `kerasdl.style.StyleOptions` and `kerasdl.style.NetworkOptions` give it; the other

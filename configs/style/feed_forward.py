@@ -1,6 +1,6 @@
 """A network that repaints any picture in one style, from a folder of pictures.
 
-    python -m trainers.style_transfer --config=configs/style/feed_forward.py \
+    python -m kerasdl.trainers.style_transfer --config=configs/style/feed_forward.py \
         --config.data.root=FOLDER --config.styles=STYLE.jpg --workdir=runs/network
 
 It looks for pictures in the folder and below it; with none named it draws its own. On the
@@ -9,9 +9,8 @@ loss 1.89 (content 1.04, style 0.81, total variation 0.04), one seed. 100 steps 
 19 s on two cores of an AMD EPYC nearly free, so that all take 2 to 5 minutes.
 """
 
+from kerasdl.configs.style import default
 from ml_collections import ConfigDict
-
-from configs.style import default
 
 
 def get_config() -> ConfigDict:

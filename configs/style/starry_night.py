@@ -1,6 +1,6 @@
 """Tübingen in the style of The Starry Night: the recipe, on SqueezeNet 1.1.
 
-    python -m trainers.style_transfer --config=configs/style/starry_night.py \
+    python -m kerasdl.trainers.style_transfer --config=configs/style/starry_night.py \
         --config.data.root=FOLDER_OF_PICTURES --config.weights=SQUEEZENET_H5 \
         --workdir=runs/starry_night
 
@@ -10,9 +10,8 @@ another order it came to 36,300. 10 s of processor time, 11 to 21 s in all, on t
 of an AMD EPYC.
 """
 
+from kerasdl.configs.style import composition_vii
 from ml_collections import ConfigDict
-
-from configs.style import composition_vii
 
 
 def get_config() -> ConfigDict:

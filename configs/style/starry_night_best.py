@@ -1,6 +1,7 @@
 """Tübingen in the style of The Starry Night, on the network that ships with the package.
 
-    python -m trainers.style_transfer --config=configs/style/starry_night_best.py \
+    python -m kerasdl.trainers.style_transfer \
+        --config=configs/style/starry_night_best.py \
         --config.data.root=FOLDER_OF_PICTURES --workdir=runs/starry_night_best
 
 Final loss 1.575: content 0.996, style 0.375, total variation 0.204; the same whenever it
@@ -8,9 +9,8 @@ is run on one machine. 16 s of processor time, 18 to 25 s in all, on two cores o
 EPYC.
 """
 
+from kerasdl.configs.style import composition_vii_best
 from ml_collections import ConfigDict
-
-from configs.style import composition_vii_best
 
 
 def get_config() -> ConfigDict:

@@ -1,6 +1,6 @@
 """Tübingen in the style of The Scream, on the network that ships with the package.
 
-    python -m trainers.style_transfer --config=configs/style/the_scream_best.py \
+    python -m kerasdl.trainers.style_transfer --config=configs/style/the_scream_best.py \
         --config.data.root=FOLDER_OF_PICTURES --workdir=runs/the_scream_best
 
 Final loss 2.250: content 1.039, style 1.035, total variation 0.176; the same whenever it
@@ -8,9 +8,8 @@ is run on one machine. 16 s of processor time, 18 to 25 s in all, on two cores o
 EPYC.
 """
 
+from kerasdl.configs.style import composition_vii_best
 from ml_collections import ConfigDict
-
-from configs.style import composition_vii_best
 
 
 def get_config() -> ConfigDict:

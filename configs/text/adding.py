@@ -1,6 +1,6 @@
 """The adding problem at T = 200: the vanilla RNN fails, the LSTM succeeds.
 
-python -m trainers.adding_problem --workdir=runs/adding
+python -m kerasdl.trainers.adding_problem --workdir=runs/adding
 """
 
 from ml_collections import ConfigDict

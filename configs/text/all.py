@@ -1,15 +1,14 @@
 """Trains the five models and compares them in one table.
 
-    python -m trainers.text_classification --config=configs/text/all.py \
+    python -m kerasdl.trainers.text_classification --config=configs/text/all.py \
         --config.data.root=FOLDER --workdir=runs/sentiment
 
 Each model has the config of its name, on the data and seed given here, and a folder of
 its own in the workdir.
 """
 
+from kerasdl.configs.text import default
 from ml_collections import ConfigDict
-
-from configs.text import default
 
 
 def get_config() -> ConfigDict:

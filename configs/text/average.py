@@ -1,12 +1,11 @@
 """Model 2: the mean of the word vectors, linear, sigmoid.
 
-    python -m trainers.text_classification --config=configs/text/average.py \
+    python -m kerasdl.trainers.text_classification --config=configs/text/average.py \
         --config.data.root=FOLDER --workdir=runs/average
 """
 
+from kerasdl.configs.text import default
 from ml_collections import ConfigDict
-
-from configs.text import default
 
 
 def get_config() -> ConfigDict:

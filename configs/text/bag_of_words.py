@@ -1,12 +1,11 @@
 """Model 1: a binary bag of words, linear, sigmoid.
 
-    python -m trainers.text_classification --config=configs/text/bag_of_words.py \
+    python -m kerasdl.trainers.text_classification --config=configs/text/bag_of_words.py \
         --config.data.root=FOLDER --workdir=runs/bag_of_words
 """
 
+from kerasdl.configs.text import default
 from ml_collections import ConfigDict
-
-from configs.text import default
 
 
 def get_config() -> ConfigDict:

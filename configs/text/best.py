@@ -1,12 +1,11 @@
 """GloVe, a bidirectional LSTM with maximum and attention pooling, pretrained.
 
-    python -m trainers.text_classification --config=configs/text/best.py \
+    python -m kerasdl.trainers.text_classification --config=configs/text/best.py \
         --config.data.root=FOLDER --workdir=runs/best
 """
 
+from kerasdl.configs.text import default
 from ml_collections import ConfigDict
-
-from configs.text import default
 
 
 def get_config() -> ConfigDict:

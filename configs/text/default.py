@@ -1,6 +1,6 @@
 """Classifies generated sentences: the built-in data set, no network, no data to fetch.
 
-    python -m trainers.text_classification --workdir=runs/text
+    python -m kerasdl.trainers.text_classification --workdir=runs/text
 
 Every field of a text config is declared here; the other files change some.
 """

@@ -1,12 +1,12 @@
 """Model 3: the mean of word vectors that start from GloVe, linear, sigmoid.
 
-    python -m trainers.text_classification --config=configs/text/glove_average.py \
+    python -m kerasdl.trainers.text_classification \
+        --config=configs/text/glove_average.py \
         --config.data.root=FOLDER --workdir=runs/glove_average
 """
 
+from kerasdl.configs.text import default
 from ml_collections import ConfigDict
-
-from configs.text import default
 
 
 def get_config() -> ConfigDict:

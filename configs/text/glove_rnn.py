@@ -1,12 +1,11 @@
 """Model 4: GloVe, a vanilla RNN, linear and sigmoid on the last true step.
 
-    python -m trainers.text_classification --config=configs/text/glove_rnn.py \
+    python -m kerasdl.trainers.text_classification --config=configs/text/glove_rnn.py \
         --config.data.root=FOLDER --workdir=runs/glove_rnn
 """
 
+from kerasdl.configs.text import default
 from ml_collections import ConfigDict
-
-from configs.text import default
 
 
 def get_config() -> ConfigDict:

@@ -1,6 +1,6 @@
 """Classifies drawn shapes on frozen features: no network, no data to fetch.
 
-    python -m trainers.transfer --workdir=runs/transfer
+    python -m kerasdl.trainers.transfer --workdir=runs/transfer
 
 With `--config.data.root=FOLDER` of class folders it trains on those pictures. Every field
 of a transfer config is declared here; the other files change some.

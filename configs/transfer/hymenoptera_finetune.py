@@ -1,6 +1,7 @@
 """Ants against bees, every layer trained: the recipe of the transfer-learning tutorial.
 
-    python -m trainers.transfer --config=configs/transfer/hymenoptera_finetune.py \
+    python -m kerasdl.trainers.transfer \
+        --config=configs/transfer/hymenoptera_finetune.py \
         --config.data.root=HYMENOPTERA_FOLDER --workdir=runs/finetune
 
 SGD 1e-3 with momentum 0.9, x 0.1 every 7 of 25 epochs, batch 4, random resized crop and
@@ -8,9 +9,8 @@ flip. Difference: EfficientNet-Lite0 for ResNet-18 (--config.model.backbone=resn
 --config.weights=FILE has that one).
 """
 
+from kerasdl.configs.transfer import default
 from ml_collections import ConfigDict
-
-from configs.transfer import default
 
 
 def get_config() -> ConfigDict:

@@ -1,6 +1,7 @@
 """Ants against bees, the upper half of the network trained: better than the recipe.
 
-    python -m trainers.transfer --config=configs/transfer/hymenoptera_finetune_best.py \
+    python -m kerasdl.trainers.transfer \
+        --config=configs/transfer/hymenoptera_finetune_best.py \
         --config.data.root=HYMENOPTERA_FOLDER --workdir=runs/finetune_best
 
 Pictures of 288 pixels; the head is fitted to the frozen features first; then the last two
@@ -9,9 +10,8 @@ BatchNorm statistics kept, on milder crops, in batches of 16. Ten times that rat
 the features. Chosen by cross-validation inside the training pictures.
 """
 
+from kerasdl.configs.transfer import hymenoptera_finetune
 from ml_collections import ConfigDict
-
-from configs.transfer import hymenoptera_finetune
 
 
 def get_config() -> ConfigDict:

@@ -1,6 +1,6 @@
 """Ants against bees, the head alone trained: the transfer-learning tutorial's recipe.
 
-    python -m trainers.transfer --config=configs/transfer/hymenoptera_freeze.py \
+    python -m kerasdl.trainers.transfer --config=configs/transfer/hymenoptera_freeze.py \
         --config.data.root=HYMENOPTERA_FOLDER --workdir=runs/freeze
 
 As `hymenoptera_finetune.py`, the backbone frozen. Differences: EfficientNet-Lite0 for
@@ -8,9 +8,8 @@ ResNet-18; BatchNorm statistics do not move; four augmented views of each pictur
 turns instead of a new one each epoch, so that features are computed once.
 """
 
+from kerasdl.configs.transfer import hymenoptera_finetune
 from ml_collections import ConfigDict
-
-from configs.transfer import hymenoptera_finetune
 
 
 def get_config() -> ConfigDict:

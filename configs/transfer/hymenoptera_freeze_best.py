@@ -1,6 +1,7 @@
 """Ants against bees, the head alone trained: better than the recipe, and quicker.
 
-    python -m trainers.transfer --config=configs/transfer/hymenoptera_freeze_best.py \
+    python -m kerasdl.trainers.transfer \
+        --config=configs/transfer/hymenoptera_freeze_best.py \
         --config.data.root=HYMENOPTERA_FOLDER --workdir=runs/freeze_best
 
 As `hymenoptera_freeze.py`, but on pictures of 288 pixels, which the network was not
@@ -8,9 +9,8 @@ trained on and which show it more; each as it is, so that features are computed 
 3e-3 with half a cosine. Chosen by cross-validation inside the training pictures.
 """
 
+from kerasdl.configs.transfer import hymenoptera_freeze
 from ml_collections import ConfigDict
-
-from configs.transfer import hymenoptera_freeze
 
 
 def get_config() -> ConfigDict:

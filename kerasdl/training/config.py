@@ -1,5 +1,6 @@
 """Configs: Python files that `--config` names and `--config.field=value` overrides."""
 
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,10 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-import configs
 from kerasdl.errors import InputError
 
-CONFIG_ROOT = Path(configs.__file__).parent
+# The package's configs, found without being imported: only commands read them.
+CONFIG_ROOT = Path(importlib.util.find_spec("kerasdl.configs").origin).parent
 
 # Fields that may differ from those a workdir was started with: more epochs continue
 # the run, and a test set is only ever scored.

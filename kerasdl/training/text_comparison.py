@@ -40,7 +40,7 @@ def check_models(config: ConfigDict) -> list[str]:
 
 def model_config(config: ConfigDict, name: str) -> ConfigDict:
     """The config of one model with the data, seed and epochs of `config`."""
-    chosen = importlib.import_module(f"configs.text.{name}").get_config()
+    chosen = importlib.import_module(f"kerasdl.configs.text.{name}").get_config()
     chosen.data = config.data
     chosen.seed = config.seed
     if config.epochs:

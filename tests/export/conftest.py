@@ -5,9 +5,9 @@ import json
 import keras
 import numpy as np
 import pytest
+from kerasdl.export.saved_model import export_saved_model
+from kerasdl.export.tflite import export_tflite
 
-from export.saved_model import export_saved_model
-from export.tflite import export_tflite
 from kerasdl.data.pictures import decode_picture, prepare_picture
 from kerasdl.data.scenes import drawn_scenes
 from kerasdl.data.vocabulary import Vocabulary, caption_tokens

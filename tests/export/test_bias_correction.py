@@ -3,8 +3,7 @@
 import keras
 import numpy as np
 import pytest
-
-from export.bias_correction import correct_biases, rounded
+from kerasdl.export.bias_correction import correct_biases, rounded
 
 
 def images(count=6, seed=0):

@@ -4,11 +4,11 @@ import subprocess
 import sys
 
 import pytest
+from kerasdl.export import predict
+from kerasdl.export.inputs import each_readable, picture_files, spread_flag
+from kerasdl.export.served import ServedModel
 
 import kerasdl
-from export import predict
-from export.inputs import each_readable, picture_files, spread_flag
-from export.served import ServedModel
 from kerasdl.errors import InputError
 from tests.export.isolation import REPOSITORY, run_without
 
@@ -30,7 +30,7 @@ def test_command_answers_as_the_run_does(kind, models, workdir, picture_folder):
         """
 import runpy
 sys.argv[0] = "predict"
-runpy.run_module("export.predict", run_name="__main__")
+runpy.run_module("kerasdl.export.predict", run_name="__main__")
 """,
         f"--model={models[kind]}",
         f"--input={picture_folder / '0.png'}",
@@ -49,7 +49,7 @@ runpy.run_module("export.predict", run_name="__main__")
 
 def command(*arguments):
     return subprocess.run(
-        [sys.executable, "-m", "export.predict", *map(str, arguments)],
+        [sys.executable, "-m", "kerasdl.export.predict", *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,

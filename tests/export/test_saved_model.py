@@ -4,11 +4,11 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from kerasdl.export.captioning import CaptioningJob, join_words
+from kerasdl.export.jobs import Comparison, Example, Tolerance
+from kerasdl.export.saved_model import export_saved_model, next_version
 
 import kerasdl
-from export.captioning import CaptioningJob, join_words
-from export.jobs import Comparison, Example, Tolerance
-from export.saved_model import export_saved_model, next_version
 from kerasdl.data.scenes import drawn_scenes
 from kerasdl.data.vocabulary import Vocabulary
 from kerasdl.errors import InputError

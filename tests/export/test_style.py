@@ -8,15 +8,15 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+from kerasdl.configs.style import default, feed_forward
+from kerasdl.export.litert import DeviceModel
+from kerasdl.export.saved_model import export_saved_model
+from kerasdl.export.served import ServedModel
+from kerasdl.export.style import LARGEST_SERVED, _at_most
+from kerasdl.export.tflite import export_tflite
 from PIL import Image
 
 import kerasdl
-from configs.style import default, feed_forward
-from export.litert import DeviceModel
-from export.saved_model import export_saved_model
-from export.served import ServedModel
-from export.style import LARGEST_SERVED, _at_most
-from export.tflite import export_tflite
 from kerasdl.errors import InputError
 from kerasdl.models.style_network import build_style_network
 from kerasdl.style.examples import drawn_town
@@ -85,7 +85,7 @@ def test_a_device_model(workdir, picture, tmp_path, quantize):
 def test_predict_writes_pictures(workdir, picture, tmp_path):
     export_tflite(workdir, tmp_path / "style.tflite", size=SIZE)
     command = [
-        *(sys.executable, "-m", "export.predict", "--json"),
+        *(sys.executable, "-m", "kerasdl.export.predict", "--json"),
         f"--model={tmp_path / 'style.tflite'}",
         f"--input={picture}",
     ]

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kerasdl.configs.text import default
+from kerasdl.export.jobs import load_job
+from kerasdl.export.litert import DeviceModel
+from kerasdl.export.litert_text import SentenceEncoder
+from kerasdl.export.saved_model import export_saved_model
+from kerasdl.export.tflite import export_tflite
 
-from configs.text import default
-from export.jobs import load_job
-from export.litert import DeviceModel
-from export.litert_text import SentenceEncoder
-from export.saved_model import export_saved_model
-from export.tflite import export_tflite
 from kerasdl.data.text_graph import encode_texts
 from kerasdl.data.text_tokens import TextVocabulary, Tokenizer
 from kerasdl.errors import InputError
@@ -121,7 +121,8 @@ def test_tflite_runs_without_tensorflow(lstm_run, sentences, tmp_path):
         assert json.loads(archive.read("tokenizer.json"))["kind"] == "whitespace"
     code = ALONE.format(missing=["tensorflow", "keras", "tensorflow_text"]) + (
         "sys.argv = ['predict', f'--model={sys.argv[1]}', f'--input={sys.argv[2]}', "
-        "'--json']; import runpy; runpy.run_module('export.predict', run_name='__main__')"
+        "'--json']; import runpy; "
+        "runpy.run_module('kerasdl.export.predict', run_name='__main__')"
     )
     answers = [
         json.loads(line) for line in run_python(code, path, sentences).splitlines()

@@ -5,12 +5,12 @@ import zipfile
 import numpy as np
 import pytest
 import tensorflow as tf
+from kerasdl.export import manifest
+from kerasdl.export.captioning import CaptioningJob
+from kerasdl.export.converter import convert
+from kerasdl.export.litert import DeviceModel, read_appended
+from kerasdl.export.tflite import append_files, export_tflite
 
-from export import manifest
-from export.captioning import CaptioningJob
-from export.converter import convert
-from export.litert import DeviceModel, read_appended
-from export.tflite import append_files, export_tflite
 from kerasdl.errors import InputError
 from tests.export.conftest import write_run
 from tests.export.isolation import run_without
@@ -28,7 +28,7 @@ def test_it_captions_where_tensorflow_cannot_be_imported(
         {"tensorflow", "keras", "kerasdl.layers", "kerasdl.ops", "kerasdl.models"},
         """
 import json, pathlib
-from export.litert import DeviceModel
+from kerasdl.export.litert import DeviceModel
 model = DeviceModel(sys.argv[1])
 for file in sorted(pathlib.Path(sys.argv[2]).iterdir()):
     print(json.dumps(model.predict(file.read_bytes(), file.name)))

@@ -8,13 +8,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from kerasdl.configs.transfer import default
+from kerasdl.export import jobs
+from kerasdl.export.saved_model import export_saved_model
+from kerasdl.export.tflite import export_tflite
+from kerasdl.export.transfer import TransferJob
 
 import kerasdl
-from configs.transfer import default
-from export import jobs
-from export.saved_model import export_saved_model
-from export.tflite import export_tflite
-from export.transfer import TransferJob
 from kerasdl.data.drawn_shapes import drawn_shapes
 from kerasdl.errors import InputError
 from kerasdl.training import transfer

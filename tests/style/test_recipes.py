@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def run(name, **overrides):
-    config = importlib.import_module(f"configs.style.{name}").get_config()
+    config = importlib.import_module(f"kerasdl.configs.style.{name}").get_config()
     config.weights = str(WEIGHTS)
     return stylize(
         STYLES / config.content,

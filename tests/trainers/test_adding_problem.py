@@ -10,7 +10,7 @@ def test_both_models_learn_a_short_problem_and_are_drawn(tmp_path):
     done = subprocess.run(
         [
             sys.executable,
-            *("-m", "trainers.adding_problem", f"--workdir={workdir}"),
+            *("-m", "kerasdl.trainers.adding_problem", f"--workdir={workdir}"),
             *("--config.steps=4", "--config.units=16", "--config.epochs=6"),
             "--config.val_sequences=300",
         ],

@@ -36,7 +36,7 @@ def folder(tmp_path_factory):
 def command(folder, workdir, *more):
     return [
         sys.executable,
-        *("-m", "trainers.captioning"),
+        *("-m", "kerasdl.trainers.captioning"),
         f"--workdir={workdir}",
         f"--config.data.root={folder}",
         f"--config.data.cache={folder / 'cache'}",

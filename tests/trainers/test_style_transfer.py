@@ -25,7 +25,7 @@ SMALL = (
 
 def command(workdir, *more):
     return [
-        *(sys.executable, "-m", "trainers.style_transfer"),
+        *(sys.executable, "-m", "kerasdl.trainers.style_transfer"),
         f"--workdir={workdir}",
         *SMALL,
         *more,

@@ -40,7 +40,7 @@ def folder(tmp_path_factory):
 def command(workdir, *more):
     return [
         sys.executable,
-        *("-m", "trainers.text_classification", f"--workdir={workdir}"),
+        *("-m", "kerasdl.trainers.text_classification", f"--workdir={workdir}"),
         *more,
     ]
 

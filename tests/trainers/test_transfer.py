@@ -35,7 +35,7 @@ def folder(tmp_path_factory):
 def command(folder, workdir, *more):
     return [
         sys.executable,
-        *("-m", "trainers.transfer"),
+        *("-m", "kerasdl.trainers.transfer"),
         f"--workdir={workdir}",
         f"--config.data.root={folder}",
         f"--config.data.cache={folder.parent / 'cache'}",

@@ -5,9 +5,9 @@ import io
 import keras
 import numpy as np
 import pytest
+from kerasdl.configs.captioning import default
 from PIL import Image
 
-from configs.captioning import default
 from kerasdl.data.caption_readers import CaptionedPicture
 from kerasdl.data.vocabulary import END, NULL, START, Vocabulary
 from kerasdl.errors import InputError

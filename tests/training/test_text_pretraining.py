@@ -5,8 +5,8 @@ import json
 import keras
 import numpy as np
 import pytest
+from kerasdl.configs.text import default
 
-from configs.text import default
 from kerasdl.errors import InputError
 from kerasdl.training.text import TextCorpus, build_classifier
 from kerasdl.training.text_pretraining import FOLDER, pretrain

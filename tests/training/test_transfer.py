@@ -2,8 +2,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from kerasdl.configs.transfer import default
 
-from configs.transfer import default
 from kerasdl.data.augmentation import Augmentation
 from kerasdl.data.drawn_shapes import drawn_shapes
 from kerasdl.data.picture_batches import FeatureBatches, PictureBatches
