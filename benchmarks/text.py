@@ -27,7 +27,7 @@ from kerasdl.configs.text import (
     glove_rnn,
 )
 
-from kerasdl.data.text_batches import TextBatches
+from kerasdl.data.texts.batches import TextBatches
 from kerasdl.training.text import (
     TextCorpus,
     build_classifier,

@@ -17,8 +17,8 @@ from kerasdl.export.jobs import SERVING, Comparison, Example, Job, Tolerance, ev
 from ml_collections import ConfigDict
 
 import kerasdl
-from kerasdl.data.pictures import decode_picture, prepare_picture
-from kerasdl.data.pictures_graph import decode_and_prepare
+from kerasdl.data.pictures.decoding import decode_picture, prepare_picture
+from kerasdl.data.pictures.graph import decode_and_prepare
 from kerasdl.data.vocabulary import END, UNK
 from kerasdl.errors import InputError
 from kerasdl.models.captioner import Captioner

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from absl import flags
 from kerasdl.export.jobs import Example, Job
 
-from kerasdl.data.pictures import MOST_BROKEN, is_picture_name
+from kerasdl.data.pictures.decoding import MOST_BROKEN, is_picture_name
 from kerasdl.errors import InputError
 
 # How many inputs an export is compared on.

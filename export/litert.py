@@ -17,7 +17,7 @@ import numpy as np
 from kerasdl.export.litert_text import SentenceEncoder
 from PIL import Image
 
-from kerasdl.data.pictures import decode_picture, prepare_picture
+from kerasdl.data.pictures.decoding import decode_picture, prepare_picture
 from kerasdl.data.vocabulary import SPECIAL_TOKENS, Vocabulary
 from kerasdl.errors import InputError
 

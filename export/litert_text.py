@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasdl.data.text_lines import check_text
-from kerasdl.data.text_tokens import PADDING, TextVocabulary, Tokenizer
+from kerasdl.data.texts.lines import check_text
+from kerasdl.data.texts.tokens import PADDING, TextVocabulary, Tokenizer
 from kerasdl.errors import InputError
 
 VOCABULARY = "vocab.txt"

@@ -6,7 +6,7 @@ from typing import Any
 
 from PIL import Image
 
-from kerasdl.data.pictures import decode_picture
+from kerasdl.data.pictures.decoding import decode_picture
 from kerasdl.errors import InputError
 from kerasdl.training.command import import_tensorflow
 

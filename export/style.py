@@ -14,8 +14,8 @@ from kerasdl.export.jobs import SERVING, Comparison, Example, Job, Tolerance, ev
 from ml_collections import ConfigDict
 
 import kerasdl
-from kerasdl.data.pictures import decode_picture, prepare_picture
-from kerasdl.data.pictures_graph import decode
+from kerasdl.data.pictures.decoding import decode_picture, prepare_picture
+from kerasdl.data.pictures.graph import decode
 from kerasdl.errors import InputError
 from kerasdl.models.style_network import STRIDE, apply_to_any_size
 from kerasdl.style.pictures import encode_picture, fit_shorter_side

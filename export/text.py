@@ -29,10 +29,10 @@ from kerasdl.export.litert_text import pad_ids
 from ml_collections import ConfigDict
 
 import kerasdl
-from kerasdl.data.labelled_texts import TextDataset
-from kerasdl.data.text_graph import TextEncoder, VocabularyTable, split_in_graph
-from kerasdl.data.text_lines import check_text
-from kerasdl.data.text_tokens import PADDING, TokenRows
+from kerasdl.data.texts.dataset import TextDataset
+from kerasdl.data.texts.graph import TextEncoder, VocabularyTable, split_in_graph
+from kerasdl.data.texts.lines import check_text
+from kerasdl.data.texts.tokens import PADDING, TokenRows
 from kerasdl.errors import InputError
 from kerasdl.layers import LSTM, SimpleRNN
 from kerasdl.ops.time_loop import steps_written_out

@@ -25,9 +25,9 @@ from kerasdl.export.jobs import (
 from ml_collections import ConfigDict
 
 import kerasdl
-from kerasdl.data.class_folders import PictureDataset
-from kerasdl.data.pictures import decode_picture, prepare_picture
-from kerasdl.data.pictures_graph import decode_and_prepare
+from kerasdl.data.pictures.class_folders import PictureDataset
+from kerasdl.data.pictures.decoding import decode_picture, prepare_picture
+from kerasdl.data.pictures.graph import decode_and_prepare
 from kerasdl.errors import InputError
 
 # Pictures classified at once by the Keras model.

@@ -69,7 +69,7 @@ class TrainedCaptioner:
         Raises:
             InputError: Where the file is no picture that can be read.
         """
-        from kerasdl.data.pictures import read_picture
+        from kerasdl.data.pictures.decoding import read_picture
 
         return self.caption_image(read_picture(path))
 
@@ -77,7 +77,7 @@ class TrainedCaptioner:
         """The caption of a picture, uint8 (H, W, 3), RGB."""
         import numpy as np
 
-        from kerasdl.data.pictures import prepare_picture
+        from kerasdl.data.pictures.decoding import prepare_picture
 
         size = self.model.image_size
         prepared = prepare_picture(image, size, "squash")
@@ -104,8 +104,8 @@ class TrainedTextClassifier:
         import keras
 
         import kerasdl.models.text.models  # registers the classes model.keras names
-        from kerasdl.data.text_graph import TextEncoder
-        from kerasdl.data.text_tokens import TextVocabulary, Tokenizer
+        from kerasdl.data.texts.graph import TextEncoder
+        from kerasdl.data.texts.tokens import TextVocabulary, Tokenizer
         from kerasdl.training.text import TextScorer
 
         del kerasdl, config
@@ -135,7 +135,7 @@ class TrainedTextClassifier:
 
     def probabilities(self, texts: Sequence[str]) -> Any:
         """The probability of each class, float32 (N, K), in the order of `labels`."""
-        from kerasdl.data.text_lines import check_text
+        from kerasdl.data.texts.lines import check_text
 
         for text in texts:
             rule = check_text(text)
@@ -182,7 +182,7 @@ class TrainedClassifier:
         """
         import numpy as np
 
-        from kerasdl.data.pictures import prepare_picture, read_picture
+        from kerasdl.data.pictures.decoding import prepare_picture, read_picture
 
         size = self.model.input_shape[1]
         rows = [

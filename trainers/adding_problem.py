@@ -52,7 +52,7 @@ def train(config: ConfigDict, name: str, folder):
     import keras
     import numpy as np
 
-    from kerasdl.data.adding import adding_batch
+    from kerasdl.data.drawn.adding import adding_batch
     from kerasdl.models.adding import build_adding_model
     from kerasdl.training.loop import TrainingLoop
     from kerasdl.training.schedules import cosine_decay

@@ -76,7 +76,7 @@ def train_one(config: ConfigDict, folder: Path) -> dict:
     command.import_tensorflow()
     import keras
 
-    from kerasdl.data.text_batches import TextBatches
+    from kerasdl.data.texts.batches import TextBatches
     from kerasdl.reports.text import report_text
     from kerasdl.training import schedules, text
     from kerasdl.training.loop import TrainingLoop

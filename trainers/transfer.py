@@ -32,8 +32,8 @@ def main() -> None:
     import keras
     import tensorflow as tf
 
-    from kerasdl.data.class_folders import SPLITS
-    from kerasdl.data.picture_batches import FeatureBatches, PictureBatches
+    from kerasdl.data.pictures.batches import FeatureBatches, PictureBatches
+    from kerasdl.data.pictures.class_folders import SPLITS
     from kerasdl.models.classifier import HEAD, image_size
     from kerasdl.reports.transfer import TransferRun, other_runs, report_transfer
     from kerasdl.training import transfer

@@ -1,1 +1,1 @@
-"""Readers of real formats, vocabularies, and the data sets that the package makes."""
+"""What models learn from, in rooms: pictures, captions, texts, and what is drawn here."""

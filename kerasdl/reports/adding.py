@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from kerasdl.data.adding import CHANCE
+from kerasdl.data.drawn.adding import CHANCE
 from kerasdl.reports.curves import COLOURS, save_figure
 from kerasdl.reports.page import Section, write_report
 from kerasdl.training.workdir import MetricsLog, Workdir

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kerasdl.data.pictures import decode_picture
+from kerasdl.data.pictures.decoding import decode_picture
 from kerasdl.reports.curves import save_learning_curves
 from kerasdl.reports.page import Section, Table, write_report
 from kerasdl.reports.samples import Sample, save_sample_grid

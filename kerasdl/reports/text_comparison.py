@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from kerasdl.data.labelled_texts import SPLITS
+from kerasdl.data.texts.dataset import SPLITS
 from kerasdl.reports.curves import COLOURS, save_figure
 from kerasdl.reports.page import Section, Table, write_report
 from kerasdl.training.progress import say

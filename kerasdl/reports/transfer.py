@@ -13,8 +13,8 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from kerasdl.data.class_folders import PictureDataset
-from kerasdl.data.picture_batches import BrokenPictures
+from kerasdl.data.pictures.batches import BrokenPictures
+from kerasdl.data.pictures.class_folders import PictureDataset
 from kerasdl.errors import InputError
 from kerasdl.metrics.classification import calibration, confusion_matrix
 from kerasdl.models.backbones import find_backbone

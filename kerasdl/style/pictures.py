@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms
 
-from kerasdl.data.pictures import decode_picture, resize_picture
+from kerasdl.data.pictures.decoding import decode_picture, resize_picture
 from kerasdl.errors import InputError
 
 # Format -> (ending of the file, Pillow's name, how it is saved).

@@ -9,10 +9,10 @@ import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
 
-from kerasdl.data.caption_readers import CaptionDataset, CaptionedPicture, read_captions
-from kerasdl.data.feature_cache import FeatureCache
-from kerasdl.data.pictures import MOST_BROKEN, decode_picture, prepare_picture
-from kerasdl.data.scenes import drawn_scenes
+from kerasdl.data.captions.readers import CaptionDataset, CaptionedPicture, read_captions
+from kerasdl.data.drawn.scenes import drawn_scenes
+from kerasdl.data.pictures.decoding import MOST_BROKEN, decode_picture, prepare_picture
+from kerasdl.data.pictures.feature_cache import FeatureCache
 from kerasdl.data.vocabulary import NULL, Vocabulary, caption_tokens
 from kerasdl.errors import InputError
 from kerasdl.metrics.captions import bleu1_single, coco_scores

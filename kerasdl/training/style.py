@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from kerasdl.data.pictures import is_picture_name
+from kerasdl.data.pictures.decoding import is_picture_name
 from kerasdl.errors import InputError
 from kerasdl.style.descent import StyleState
 from kerasdl.style.examples import drawn_strokes, drawn_town

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
 
-from kerasdl.data.pictures import MOST_BROKEN, decode_picture
+from kerasdl.data.pictures.decoding import MOST_BROKEN, decode_picture
 from kerasdl.errors import InputError
 from kerasdl.models.style_network import apply_to_any_size, build_style_network
 from kerasdl.style.examples import drawn_town

@@ -12,13 +12,13 @@ import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
 
-from kerasdl.data.generated_sentences import generated_sentences
-from kerasdl.data.glove import read_glove
-from kerasdl.data.labelled_texts import SPLITS, LabelledTexts, TextDataset
-from kerasdl.data.text_batches import in_order
-from kerasdl.data.text_graph import encode_texts, tokens_of
-from kerasdl.data.text_readers import read_texts
-from kerasdl.data.text_tokens import UNKNOWN, TextVocabulary, Tokenizer, TokenRows
+from kerasdl.data.drawn.sentences import generated_sentences
+from kerasdl.data.texts.batches import in_order
+from kerasdl.data.texts.dataset import SPLITS, LabelledTexts, TextDataset
+from kerasdl.data.texts.glove import read_glove
+from kerasdl.data.texts.graph import encode_texts, tokens_of
+from kerasdl.data.texts.readers import read_texts
+from kerasdl.data.texts.tokens import UNKNOWN, TextVocabulary, Tokenizer, TokenRows
 from kerasdl.errors import InputError
 from kerasdl.metrics.classification import classification_scores
 from kerasdl.models.text.classifier import TextClassifier

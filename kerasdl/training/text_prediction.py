@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from kerasdl.data.text_lines import LineErrors, read_lines
+from kerasdl.data.texts.lines import LineErrors, read_lines
 from kerasdl.errors import InputError
 from kerasdl.loading import load
 from kerasdl.training.progress import say

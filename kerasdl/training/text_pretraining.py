@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
 
-from kerasdl.data.text_batches import TextBatches, in_order
+from kerasdl.data.texts.batches import TextBatches, in_order
 from kerasdl.errors import InputError
 from kerasdl.models.text.bilstm import PooledBiLSTM
 from kerasdl.models.text.classifier import TextClassifier

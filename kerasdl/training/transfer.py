@@ -10,18 +10,18 @@ import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
 
-from kerasdl.data.augmentation import Augmentation
-from kerasdl.data.class_folders import (
+from kerasdl.data.drawn.shapes import drawn_shapes
+from kerasdl.data.pictures.augmentation import Augmentation
+from kerasdl.data.pictures.batches import BrokenPictures, PictureSplit
+from kerasdl.data.pictures.class_folders import (
     LabelledPicture,
     PictureDataset,
     read_class_folders,
     read_test_folder,
 )
-from kerasdl.data.drawn_shapes import drawn_shapes
-from kerasdl.data.feature_cache import FeatureCache
-from kerasdl.data.picture_batches import BrokenPictures, PictureSplit
-from kerasdl.data.picture_tfds import PREFIX, read_picture_tfds
-from kerasdl.data.pictures import decode_picture, prepare_picture
+from kerasdl.data.pictures.decoding import decode_picture, prepare_picture
+from kerasdl.data.pictures.feature_cache import FeatureCache
+from kerasdl.data.pictures.tfds_sets import PREFIX, read_picture_tfds
 from kerasdl.errors import InputError
 from kerasdl.metrics.classification import classification_scores
 from kerasdl.models.backbones import build_backbone, weights_digest

@@ -8,8 +8,8 @@ import pytest
 from kerasdl.export.saved_model import export_saved_model
 from kerasdl.export.tflite import export_tflite
 
-from kerasdl.data.pictures import decode_picture, prepare_picture
-from kerasdl.data.scenes import drawn_scenes
+from kerasdl.data.drawn.scenes import drawn_scenes
+from kerasdl.data.pictures.decoding import decode_picture, prepare_picture
 from kerasdl.data.vocabulary import Vocabulary, caption_tokens
 from kerasdl.models.caption_decoder import CaptionDecoder
 from kerasdl.models.captioner import Captioner

@@ -9,7 +9,7 @@ from kerasdl.export.jobs import Comparison, Example, Tolerance
 from kerasdl.export.saved_model import export_saved_model, next_version
 
 import kerasdl
-from kerasdl.data.scenes import drawn_scenes
+from kerasdl.data.drawn.scenes import drawn_scenes
 from kerasdl.data.vocabulary import Vocabulary
 from kerasdl.errors import InputError
 from tests.export.isolation import run_without
@@ -23,7 +23,7 @@ def expected_answers(workdir, pictures):
 
 
 def prepared(data):
-    from kerasdl.data.pictures import decode_picture, prepare_picture
+    from kerasdl.data.pictures.decoding import decode_picture, prepare_picture
 
     return prepare_picture(decode_picture(data, "picture"), 24).astype("float32")
 

@@ -18,8 +18,8 @@ from kerasdl.export.litert_text import SentenceEncoder
 from kerasdl.export.saved_model import export_saved_model
 from kerasdl.export.tflite import export_tflite
 
-from kerasdl.data.text_graph import encode_texts
-from kerasdl.data.text_tokens import TextVocabulary, Tokenizer
+from kerasdl.data.texts.graph import encode_texts
+from kerasdl.data.texts.tokens import TextVocabulary, Tokenizer
 from kerasdl.errors import InputError
 from kerasdl.training.text import TextCorpus, build_classifier
 from kerasdl.training.workdir import Workdir

@@ -15,7 +15,7 @@ from kerasdl.export.tflite import export_tflite
 from kerasdl.export.transfer import TransferJob
 
 import kerasdl
-from kerasdl.data.drawn_shapes import drawn_shapes
+from kerasdl.data.drawn.shapes import drawn_shapes
 from kerasdl.errors import InputError
 from kerasdl.training import transfer
 from kerasdl.training.workdir import Workdir

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from kerasdl.data.pictures import prepare_picture, read_picture
+from kerasdl.data.pictures.decoding import prepare_picture, read_picture
 from kerasdl.errors import InputError
 from kerasdl.models.backbones import build_backbone
 from kerasdl.models.efficientnet_lite import STAGES, default_weights_path, read_weights

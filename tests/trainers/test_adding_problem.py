@@ -2,7 +2,7 @@ import json
 import subprocess
 import sys
 
-from kerasdl.data.adding import CHANCE
+from kerasdl.data.drawn.adding import CHANCE
 
 
 def test_both_models_learn_a_short_problem_and_are_drawn(tmp_path):

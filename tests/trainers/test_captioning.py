@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import kerasdl
-from kerasdl.data.scenes import drawn_scenes
+from kerasdl.data.drawn.scenes import drawn_scenes
 
 EPOCHS = 6
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import kerasdl
-from kerasdl.data.generated_sentences import generated_sentences
+from kerasdl.data.drawn.sentences import generated_sentences
 
 EPOCHS = 5
 SMALL = (

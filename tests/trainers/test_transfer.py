@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import kerasdl
-from kerasdl.data.drawn_shapes import drawn_shapes
+from kerasdl.data.drawn.shapes import drawn_shapes
 
 EPOCHS = 3
 

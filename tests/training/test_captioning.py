@@ -8,7 +8,7 @@ import pytest
 from kerasdl.configs.captioning import default
 from PIL import Image
 
-from kerasdl.data.caption_readers import CaptionedPicture
+from kerasdl.data.captions.readers import CaptionedPicture
 from kerasdl.data.vocabulary import END, NULL, START, Vocabulary
 from kerasdl.errors import InputError
 from kerasdl.models.caption_decoder import CaptionDecoder

@@ -4,9 +4,9 @@ import pytest
 import tensorflow as tf
 from kerasdl.configs.transfer import default
 
-from kerasdl.data.augmentation import Augmentation
-from kerasdl.data.drawn_shapes import drawn_shapes
-from kerasdl.data.picture_batches import FeatureBatches, PictureBatches
+from kerasdl.data.drawn.shapes import drawn_shapes
+from kerasdl.data.pictures.augmentation import Augmentation
+from kerasdl.data.pictures.batches import FeatureBatches, PictureBatches
 from kerasdl.errors import InputError
 from kerasdl.models.classifier import HEAD
 from kerasdl.training import transfer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from kerasdl.data.text_tokens import PADDING
+from kerasdl.data.texts.tokens import PADDING
 from kerasdl.models.text.pooling import masked_mean
 from kerasdl.models.text.vector_classifier import VectorClassifier
 from kerasdl.models.text.word_vectors import gather_rows

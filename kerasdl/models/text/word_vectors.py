@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasdl.data.text_tokens import PADDING, UNKNOWN
+from kerasdl.data.texts.tokens import PADDING, UNKNOWN
 from kerasdl.ops.embedding import word_embedding
 
 

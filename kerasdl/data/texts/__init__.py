@@ -1,0 +1,1 @@
+"""Lines, labelled texts, tokens and word vectors."""

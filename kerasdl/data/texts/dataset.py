@@ -1,0 +1,205 @@
+"""Texts with labels, and what every reader of them shares."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from kerasdl.data.captions.dataset import shown
+from kerasdl.data.captions.tables import VALIDATION_SHARE
+from kerasdl.data.texts.lines import LineErrors
+from kerasdl.errors import InputError
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelledTexts:
+    """One split.
+
+    Attributes:
+        texts: N texts in file order.
+        labels: int32 (N,), the class of each.
+    """
+
+    texts: Sequence[str]
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+@dataclasses.dataclass(frozen=True)
+class TextDataset:
+    """The splits of a text-classification data set.
+
+    Attributes:
+        train: What to learn from.
+        val: What to choose a model by; may be empty.
+        test: What to report on; may be empty.
+        label_names: The name of each class, in the order of their numbers.
+        skipped_lines: How many bad lines were left out.
+        notes: A line for each thing that was passed over and that a user should know.
+    """
+
+    train: LabelledTexts
+    val: LabelledTexts
+    test: LabelledTexts
+    label_names: tuple[str, ...]
+    skipped_lines: int = 0
+    notes: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """A text with its label as it was spelt, and where: file and line."""
+
+    where: str
+    label: str
+    text: str
+
+
+class TextCollector:
+    """Collects records by split and turns their labels into classes.
+
+    Args:
+        source: The data set's name or folder, for messages.
+        labels: The labels that there may be, in the order of their classes; none: those
+            of the training split, in numerical order where all are numbers, else in the
+            order of their code points.
+        errors: What becomes of a bad line.
+
+    Attributes:
+        errors: As above.
+        notes: The lines of `TextDataset.notes` so far.
+    """
+
+    def __init__(
+        self, source: str, labels: Sequence[str] = (), errors: LineErrors | None = None
+    ) -> None:
+        self.source = source
+        self.errors = errors or LineErrors()
+        self.notes: list[str] = []
+        self._labels = tuple(labels)
+        self._records: dict[str, list[Record]] = {name: [] for name in SPLITS}
+
+    def add(self, split: str, record: Record) -> None:
+        """Adds a record to a split; one with a label that may not be is a bad line."""
+        if self._labels and record.label not in self._labels:
+            self._report_label(record, self._labels)
+            return
+        self._records[split].append(record)
+
+    def extend(self, split: str, records: Iterable[Record]) -> None:
+        """Adds records to a split."""
+        for record in records:
+            self.add(split, record)
+
+    def expect_labels(self, labels: Sequence[str]) -> None:
+        """Sets the labels that there may be, where none were given."""
+        self._labels = self._labels or tuple(labels)
+
+    def drop(self, split: str) -> None:
+        """Empties a split."""
+        self._records[split] = []
+
+    def hold_out_validation(self) -> None:
+        """Moves a tenth of the training split to validation, where that is empty.
+
+        Which tenth is decided by the texts alone, so that it is the same in whatever
+        order they come, and copies of a text stay on one side.
+        """
+        train = self._records["train"]
+        if self._records["val"] or len(train) < 2:
+            return
+        digests = [hashlib.sha256(record.text.encode()).digest() for record in train]
+        threshold = sorted(digests)[max(1, round(VALIDATION_SHARE * len(train))) - 1]
+        # No label is left without a training text.
+        kept = {r.label for r, d in zip(train, digests, strict=True) if d > threshold}
+        held = [
+            digest <= threshold and record.label in kept
+            for record, digest in zip(train, digests, strict=True)
+        ]
+        if not any(held):
+            return
+        pairs = list(zip(train, held, strict=True))
+        self._records["val"] = [record for record, is_held in pairs if is_held]
+        self._records["train"] = [record for record, is_held in pairs if not is_held]
+        self.notes.append(
+            f"{self.source}: no validation split, so {sum(held)} of {len(train)} "
+            "training texts were held out as one."
+        )
+
+    def dataset(self) -> TextDataset:
+        """What was collected.
+
+        Raises:
+            InputError: There is nothing to train on, or only one class, or a label
+                outside training stands in another split.
+        """
+        names = self._label_names()
+        classes = {name: number for number, name in enumerate(names)}
+        splits = {
+            split: self._numbered(records, classes)
+            for split, records in self._records.items()
+        }
+        if self.errors.count:
+            self.notes.append(
+                f"{self.source}: {self.errors.count} bad lines skipped, the first: "
+                f"{self.errors.first}"
+            )
+        return TextDataset(
+            **splits,
+            label_names=names,
+            skipped_lines=self.errors.count,
+            notes=tuple(self.notes),
+        )
+
+    def _label_names(self) -> tuple[str, ...]:
+        train = self._records["train"]
+        if not train:
+            hint = f"; the first bad line is {self.errors.first}" * bool(
+                self.errors.first
+            )
+            raise InputError(
+                f"{self.source}: expected labelled texts to train on, got none{hint}"
+            )
+        names = self._labels or sort_labels({record.label for record in train})
+        if len(names) < 2:
+            raise InputError(
+                f"{self.source}: expected two labels or more, got {shown(names[0])} alone"
+            )
+        return names
+
+    def _numbered(
+        self, records: Sequence[Record], classes: dict[str, int]
+    ) -> LabelledTexts:
+        known = []
+        for record in records:
+            if record.label in classes:
+                known.append(record)
+            else:
+                self._report_label(record, tuple(classes))
+        labels = np.array([classes[record.label] for record in known], np.int32)
+        return LabelledTexts([record.text for record in known], labels)
+
+    def _report_label(self, record: Record, names: Sequence[str]) -> None:
+        expected = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
+        self.errors.report(
+            f"{record.where}: expected a label of {expected}, got {shown(record.label)}"
+        )
+
+
+def sort_labels(labels: Iterable[str]) -> tuple[str, ...]:
+    """Labels in numerical order where all are whole numbers, else by code points.
+
+    >>> sort_labels(["10", "9", "0"]), sort_labels(["spam", "ham"])
+    (('0', '9', '10'), ('ham', 'spam'))
+    """
+    labels = list(labels)
+    if all(label.isascii() and label.isdigit() for label in labels):
+        return tuple(sorted(labels, key=lambda label: (int(label), label)))
+    return tuple(sorted(labels))

@@ -1,0 +1,127 @@
+"""Tokenisation in TensorFlow: the same ids as `kerasdl.data.texts.tokens`, in a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from kerasdl.data.texts.tokens import (
+    SPECIAL_TOKENS,
+    UNKNOWN,
+    TextVocabulary,
+    Tokenizer,
+    TokenRows,
+)
+
+# Sentences tokenised at a time: the ragged result of one piece stays in the caches.
+CHUNK = 65_536
+
+
+def normalise_text(texts: tf.Tensor) -> tf.Tensor:
+    """Raw text as tokens with one space between them.
+
+    Unicode NFKC, case folding, then every punctuation mark and symbol becomes a token of
+    its own. White space and control characters of any alphabet separate tokens. Needs
+    tensorflow-text, and so does a graph that this is part of.
+
+    Args:
+        texts: string (N,), UTF-8.
+
+    Returns:
+        string (N,).
+    """
+    import tensorflow_text
+
+    texts = tensorflow_text.case_fold_utf8(
+        tensorflow_text.normalize_utf8(texts, normalization_form="NFKC")
+    )
+    texts = tf.strings.regex_replace(texts, r"[\p{Z}\p{C}\s]+", " ")
+    return tf.strings.regex_replace(texts, r"([\p{P}\p{S}])", r" \1 ")
+
+
+def split_in_graph(texts: tf.Tensor, tokenizer: Tokenizer) -> tf.RaggedTensor:
+    """The tokens of each text.
+
+    Args:
+        texts: string (N,), UTF-8.
+        tokenizer: Its kind "text" puts tensorflow-text ops into the graph.
+
+    Returns:
+        Ragged string (N, None), at most `tokenizer.max_tokens` tokens a row.
+    """
+    if tokenizer.kind == "text":
+        texts = normalise_text(texts)
+    return tf.strings.split(texts)[:, : tokenizer.max_tokens]
+
+
+class VocabularyTable(tf.Module):
+    """A vocabulary as a lookup table, saved with the graph that uses it.
+
+    Args:
+        vocabulary: The words and their ids.
+    """
+
+    def __init__(self, vocabulary: TextVocabulary) -> None:
+        super().__init__()
+        ids = np.arange(len(vocabulary), dtype=np.int64)
+        # A word spelt like padding is a word all the same, and an unknown one.
+        ids[: len(SPECIAL_TOKENS)] = UNKNOWN
+        self.table = tf.lookup.StaticHashTable(
+            tf.lookup.KeyValueTensorInitializer(
+                tf.constant([token.encode() for token in vocabulary.tokens]),
+                tf.constant(ids),
+            ),
+            default_value=UNKNOWN,
+        )
+
+    def __call__(self, tokens: tf.RaggedTensor) -> tf.RaggedTensor:
+        """The int32 id of each token."""
+        ids = tf.cast(self.table.lookup(tokens.flat_values), tf.int32)
+        return tokens.with_flat_values(ids)
+
+
+def tokens_of(texts: Sequence[str], tokenizer: Tokenizer) -> list[str]:
+    """The tokens of all texts, one after the other."""
+    tokens: list[str] = []
+    for start in range(0, len(texts), CHUNK):
+        ragged = split_in_graph(tf.constant(texts[start : start + CHUNK]), tokenizer)
+        tokens += [token.decode("utf-8") for token in ragged.flat_values.numpy()]
+    return tokens
+
+
+class TextEncoder:
+    """Turns texts into ids, in a graph that is built once.
+
+    Args:
+        tokenizer, vocabulary: From texts to ids.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, vocabulary: TextVocabulary) -> None:
+        # The function refers to the table's resource, which lives as long as the table.
+        self._table = table = VocabularyTable(vocabulary)
+
+        @tf.function(input_signature=[tf.TensorSpec((None,), tf.string)], autograph=False)
+        def encode(texts):
+            tokens = split_in_graph(texts, tokenizer)
+            return table(tokens).flat_values, tokens.row_lengths()
+
+        self._encode = encode
+
+    def __call__(self, texts: Sequence[str]) -> TokenRows:
+        """The ids of the tokens of each text."""
+        values, lengths = [np.zeros(0, np.int32)], [np.zeros(0, np.int64)]
+        for start in range(0, len(texts), CHUNK):
+            ids, counts = self._encode(tf.constant(texts[start : start + CHUNK]))
+            values.append(ids.numpy())
+            lengths.append(counts.numpy())
+        offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
+        return TokenRows(np.concatenate(values), offsets.astype(np.int64))
+
+
+def encode_texts(
+    texts: Sequence[str], tokenizer: Tokenizer, vocabulary: TextVocabulary
+) -> TokenRows:
+    """The ids of the tokens of each text; `TextEncoder` where there are more to come."""
+    return TextEncoder(tokenizer, vocabulary)(texts)
