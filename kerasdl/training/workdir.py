@@ -1,8 +1,4 @@
-"""The folder that a run writes: its config, metrics, checkpoints and pictures.
-
-Each file appears whole or not at all: it is written under a temporary name beside its
-own and renamed.
-"""
+"""The folder that a run writes: its config, metrics, checkpoints and pictures."""
 
 import contextlib
 import fcntl
@@ -11,37 +7,17 @@ import os
 import platform
 import shlex
 import sys
-from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from kerasdl.errors import InputError
+from kerasdl.files import append_line, atomic_path, write_json, write_text
 from kerasdl.training.config import differing_fields
 
+__all__ = ["MetricsLog", "Workdir", "atomic_path", "read_run", "write_json", "write_text"]
+
 VERSIONED_PACKAGES = ("kerasdl", "tensorflow", "keras", "numpy", "pillow")
-
-
-@contextlib.contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """Yields a temporary path of the same ending, which becomes `path` on success."""
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes `text` as UTF-8, whole or not at all."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes `value` as indented JSON, whole or not at all."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 class Workdir:
@@ -178,8 +154,7 @@ class MetricsLog:
     def append(self, row: dict[str, float]) -> None:
         """Adds one row."""
         self.rows.append(row)
-        with open(self._path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        append_line(self._path, json.dumps(row))
         self._summarise(row)
 
     def _summarise(self, row: dict[str, float]) -> None:

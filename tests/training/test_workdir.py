@@ -8,7 +8,6 @@ from kerasdl.errors import InputError
 from kerasdl.training.workdir import (
     MetricsLog,
     Workdir,
-    atomic_path,
     read_run,
     write_json,
 )
@@ -21,16 +20,6 @@ def read_rows(workdir):
 
 
 CONFIG = {"seed": 3, "epochs": 2, "data": {"root": "", "test": ""}}
-
-
-def test_atomic_path_leaves_the_old_file_on_failure(tmp_path):
-    path = tmp_path / "file.txt"
-    path.write_text("old")
-    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_config_json_says_what_ran(tmp_path):
