@@ -34,12 +34,12 @@ def tensorflow_step(batch: int, size: int) -> Callable[[], object]:
     import tensorflow as tf
 
     from kerasdl.models.backbones import build_backbone
-    from kerasdl.models.classifier import build_classifier
+    from kerasdl.models.classifier import ImageClassifier
     from kerasdl.training.steps import make_train_step
     from kerasdl.training.transfer import picture_loss
 
     backbone = build_backbone("efficientnet_lite0", size=size)
-    classifier = build_classifier(backbone, CLASSES)
+    classifier = ImageClassifier(backbone, CLASSES)
     optimizer = keras.optimizers.SGD(1e-3, momentum=0.9)
     optimizer.build(classifier.trainable_variables)
     step = make_train_step(

@@ -1,4 +1,4 @@
-"""The captioning job's exports: graphs around a trained `Captioner`, and their checks.
+"""The captioning job's exports: graphs around an `ImageCaptioner`, and their checks.
 
 A caption and its score can be compared in two ways, and both are used. The captions
 must be the same; and since two captions may be as good as equally probable, the score
@@ -21,7 +21,7 @@ from kerasdl.data.pictures.decoding import decode_picture, prepare_picture
 from kerasdl.data.pictures.graph import decode_and_prepare
 from kerasdl.data.vocabulary import END, UNK
 from kerasdl.errors import InputError
-from kerasdl.models.captioner import Captioner
+from kerasdl.models.captioner import ImageCaptioner
 
 PREPARATION = "squash"
 # Pictures captioned at once by the Keras model.
@@ -54,7 +54,7 @@ class CaptioningJob(Job):
     def __init__(self, workdir: Path, config: Mapping[str, Any]) -> None:
         super().__init__(workdir, config)
         trained = kerasdl.load(workdir)
-        self.model: Captioner = trained.model
+        self.model: ImageCaptioner = trained.model
         self.vocabulary = trained.vocabulary
         self.decode: dict[str, Any] = dict(config["decode"])
         if len(self.vocabulary) != self.model.decoder.vocabulary_size:

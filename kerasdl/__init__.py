@@ -4,25 +4,32 @@ Importing this package imports nothing heavy; TensorFlow comes with the first na
 that needs it.
 """
 
-import importlib
-from typing import Any
+from kerasdl._lazy import lazy_names
 
-_LAZY = {"load": "kerasdl.loading", "InputError": "kerasdl.errors"}
-_SUBPACKAGES = (
-    *("data", "decoding", "layers", "metrics", "models", "ops", "style", "weights"),
-)
-
-__all__ = ["InputError", "layers", "load", "models", "ops"]
+__all__ = [
+    "InputError",
+    "data",
+    "decoding",
+    "export",
+    "layers",
+    "load",
+    "metrics",
+    "models",
+    "ops",
+    "style",
+    "weights",
+]
 __version__ = "0.1.0"
 
-
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name]), name)
-    if name in _SUBPACKAGES:
-        return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY, *_SUBPACKAGES})
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "InputError": "kerasdl.errors:InputError",
+        "load": "kerasdl.loading:load",
+        **{
+            name: f"{__name__}.{name}"
+            for name in __all__
+            if name not in ("InputError", "load")
+        },
+    },
+)

@@ -48,7 +48,7 @@ class TrainedCaptioner:
         config: The run's resolved config.
 
     Attributes:
-        model: The `kerasdl.models.captioner.Captioner`.
+        model: The `kerasdl.models.captioner.ImageCaptioner`.
         vocabulary: The `kerasdl.data.vocabulary.Vocabulary` of its word ids.
     """
 

@@ -106,6 +106,15 @@ def build_backbone(
     return keras.Model(images, x, name=name.lower())
 
 
+def list_backbones() -> list[str]:
+    """The names that `build_backbone` takes.
+
+    >>> list_backbones()[:3]
+    ['efficientnet_lite0', 'resnet18', 'squeezenet']
+    """
+    return list(BACKBONES)
+
+
 def find_backbone(name: str) -> BackboneSpec:
     """The row of `BACKBONES` called `name`, in any case.
 

@@ -34,7 +34,7 @@ def grid_pooling_matrix(height, width, grid):
 
 
 @keras.saving.register_keras_serializable(package="kerasdl")
-class Captioner(keras.Model):
+class ImageCaptioner(keras.Model):
     """A picture in, a caption out: frozen backbone, then `CaptionDecoder`.
 
     The backbone is set non-trainable and always runs in inference mode, so its

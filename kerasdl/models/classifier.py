@@ -24,55 +24,84 @@ POOL = "pool"
 FREEZE_FORMS = "none, all, stages:N or regex:PATTERN"
 
 
-def build_classifier(
-    backbone: keras.Model, classes: int, dropout: float = 0.0
-) -> keras.Model:
-    """Puts a new head on a backbone.
+@keras.saving.register_keras_serializable(package="kerasdl")
+class ImageClassifier(keras.Model):
+    """A backbone with a new linear head: pictures in, logits out.
+
+    The head's kernel and bias are drawn from U(-1/√F, 1/√F), as the framework of the
+    recipe draws them. The two parts are the layers `backbone` and `head`.
 
     Args:
-        backbone: From RGB (N, S, S, 3) in 0..255 to pooled features (N, F). It becomes a
-            part of the classifier, its BatchNorm layers fused.
+        backbone: from RGB (N, S, S, 3) in 0..255 to pooled features (N, F). It becomes a
+            part of the classifier, and its BatchNorm layers are fused.
         classes: K, at least 2.
-        dropout: The share of the features dropped before the head in training.
+        dropout: the share of the features that training drops before the head.
+
+    Call arguments:
+        images: RGB (N, S, S, 3) in 0..255.
 
     Returns:
-        A functional model from RGB (N, S, S, 3) in 0..255 to logits (N, K), its two
-        parts its layers `backbone` and `head`. The head's kernel and bias are drawn from
-        U(-1/√F, 1/√F), as the recipe's framework does.
+        logits, float (N, K).
 
     Raises:
         ValueError: `classes` is below 2, or `dropout` outside [0, 1).
     """
-    if classes < 2:
-        raise ValueError(
-            "Received an invalid value for argument `classes`, expected at least 2, got "
-            f"{classes}."
+
+    def __init__(
+        self,
+        backbone: keras.Model,
+        classes: int,
+        dropout: float = 0.0,
+        name: str = "image_classifier",
+    ) -> None:
+        if classes < 2:
+            raise ValueError(
+                "Received an invalid value for argument `classes`, expected at least 2, "
+                f"got {classes}."
+            )
+        if not 0 <= dropout < 1:
+            raise ValueError(
+                "Received an invalid value for argument `dropout`, expected at least 0 "
+                f"and below 1, got {dropout}."
+            )
+        features = backbone.output_shape[-1]
+        limit = 1 / math.sqrt(features)
+        head = keras.Sequential(
+            [
+                keras.Input((features,)),
+                keras.layers.Dropout(dropout),
+                keras.layers.Dense(
+                    classes,
+                    kernel_initializer=keras.initializers.RandomUniform(-limit, limit),
+                    bias_initializer=keras.initializers.RandomUniform(-limit, limit),
+                    name="logits",
+                ),
+            ],
+            name=HEAD,
         )
-    if not 0 <= dropout < 1:
-        raise ValueError(
-            "Received an invalid value for argument `dropout`, expected at least 0 and "
-            f"below 1, got {dropout}."
+        backbone.name = BACKBONE
+        fuse_batch_norm(backbone)
+        images = backbone.input
+        super().__init__(images, head(backbone(images)), name=name)
+        self.classes = classes
+        self.dropout = dropout
+
+    def get_config(self):
+        """The constructor's arguments; the backbone as Keras serialises it."""
+        return {
+            "backbone": keras.saving.serialize_keras_object(self.get_layer(BACKBONE)),
+            "classes": self.classes,
+            "dropout": self.dropout,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Builds the model that `get_config` described; no pretrained file is read."""
+        backbone = keras.saving.deserialize_keras_object(
+            config["backbone"], custom_objects=custom_objects
         )
-    features = backbone.output_shape[-1]
-    limit = 1 / math.sqrt(features)
-    head = keras.Sequential(
-        [
-            keras.Input((features,)),
-            keras.layers.Dropout(dropout),
-            keras.layers.Dense(
-                classes,
-                kernel_initializer=keras.initializers.RandomUniform(-limit, limit),
-                bias_initializer=keras.initializers.RandomUniform(-limit, limit),
-                name="logits",
-            ),
-        ],
-        name=HEAD,
-    )
-    backbone.name = BACKBONE
-    fuse_batch_norm(backbone)
-    return keras.Model(
-        backbone.input, head(backbone(backbone.input)), name="picture_classifier"
-    )
+        return cls(**{**config, "backbone": backbone})
 
 
 def image_size(classifier: keras.Model) -> int:
@@ -157,7 +186,7 @@ def forward(
     """The logits in training.
 
     Args:
-        classifier: From `build_classifier`.
+        classifier: An `ImageClassifier`.
         images: (N, S, S, 3), RGB in 0..255.
         update_batch_norm: Whether layers that are not frozen normalise by the batch and
             move their statistics; else all use those that they came with, and their
@@ -180,7 +209,7 @@ def grad_cam(
     grid.
 
     Args:
-        classifier: From `build_classifier`.
+        classifier: An `ImageClassifier`.
         images: float32 (N, S, S, 3), RGB in 0..255.
         classes: int (N,).
 

@@ -50,39 +50,61 @@ class InstanceNormalization(keras.layers.Layer):
         return input_shape
 
 
-def build_style_network(filters: int = 32, residual_blocks: int = 5) -> keras.Model:
-    """Builds an untrained network.
+@keras.saving.register_keras_serializable(package="kerasdl")
+class StylePainter(keras.Model):
+    """A feed-forward network that repaints pictures in one style, untrained.
 
     Args:
-        filters: Channels of the first convolution; 2 and 4 times as many after it.
-        residual_blocks: How many at a quarter of the size.
+        filters: channels of the first convolution; 2 and 4 times as many after it.
+        residual_blocks: how many at a quarter of the size.
+
+    Call arguments:
+        images: RGB (N, H, W, 3) in 0..255; H and W multiples of `STRIDE`.
 
     Returns:
-        A functional model from RGB (N, H, W, 3) in 0..255 to the same; H and W multiples
-        of `STRIDE`.
+        RGB (N, H, W, 3) in 0..255.
     """
-    images = keras.Input((None, None, 3), name="images")
-    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="to_units")(images)
-    x = _convolve(x, filters, 9, "down0")
-    x = _convolve(x, 2 * filters, 3, "down1", strides=2)
-    x = _convolve(x, 4 * filters, 3, "down2", strides=2)
-    for block in range(residual_blocks):
-        y = _convolve(x, 4 * filters, 3, f"residual{block}_0")
-        y = _convolve(y, 4 * filters, 3, f"residual{block}_1", activate=False)
-        x = keras.layers.Add(name=f"residual{block}")([x, y])
-    for stage, width in enumerate((2 * filters, filters)):
-        x = keras.layers.UpSampling2D(2, name=f"enlarge{stage}")(x)
-        x = _convolve(x, width, 3, f"up{stage}")
-    x = keras.layers.Conv2D(3, 9, activation="tanh", name="rgb")(_mirror(x, 9))
-    x = keras.layers.Rescaling(127.5, offset=127.5, name="to_grey_levels")(x)
-    return keras.Model(images, x, name="style_network")
+
+    def __init__(
+        self, filters: int = 32, residual_blocks: int = 5, name: str = "style_painter"
+    ) -> None:
+        images = keras.Input((None, None, 3), name="images")
+        x = keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="to_units")(images)
+        x = _convolve(x, filters, 9, "down0")
+        x = _convolve(x, 2 * filters, 3, "down1", strides=2)
+        x = _convolve(x, 4 * filters, 3, "down2", strides=2)
+        for block in range(residual_blocks):
+            y = _convolve(x, 4 * filters, 3, f"residual{block}_0")
+            y = _convolve(y, 4 * filters, 3, f"residual{block}_1", activate=False)
+            x = keras.layers.Add(name=f"residual{block}")([x, y])
+        for stage, width in enumerate((2 * filters, filters)):
+            x = keras.layers.UpSampling2D(2, name=f"enlarge{stage}")(x)
+            x = _convolve(x, width, 3, f"up{stage}")
+        x = keras.layers.Conv2D(3, 9, activation="tanh", name="rgb")(_mirror(x, 9))
+        x = keras.layers.Rescaling(127.5, offset=127.5, name="to_grey_levels")(x)
+        super().__init__(images, x, name=name)
+        self.filters = filters
+        self.residual_blocks = residual_blocks
+
+    def get_config(self):
+        """The constructor's arguments."""
+        return {
+            "filters": self.filters,
+            "residual_blocks": self.residual_blocks,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Builds the network that `get_config` described."""
+        return cls(**config)
 
 
 def apply_to_any_size(network: keras.Model, images: tf.Tensor) -> tf.Tensor:
     """The network on pictures whose sides need not be multiples of `STRIDE`.
 
     Args:
-        network: From `build_style_network`.
+        network: A `StylePainter`.
         images: float32 (N, H, W, 3), RGB in 0..255, H and W at least 5.
 
     Returns:

@@ -18,7 +18,7 @@ from kerasdl.errors import InputError
 from kerasdl.metrics.captions import bleu1_single, coco_scores
 from kerasdl.models.backbones import build_backbone, weights_digest
 from kerasdl.models.caption_decoder import CaptionDecoder
-from kerasdl.models.captioner import Captioner
+from kerasdl.models.captioner import ImageCaptioner
 from kerasdl.ops import masked_softmax_loss
 from kerasdl.training.progress import say, track
 
@@ -88,7 +88,7 @@ class FeatureExtractor:
         total: How many pictures were asked for.
     """
 
-    def __init__(self, captioner: Captioner, cache: str = "") -> None:
+    def __init__(self, captioner: ImageCaptioner, cache: str = "") -> None:
         self._features = tf.function(captioner.features)
         self._size = captioner.image_size
         self._cache = FeatureCache(cache or None, _feature_key(captioner))
@@ -129,7 +129,7 @@ class FeatureExtractor:
         return Split(kept, np.stack(rows) if rows else np.zeros((0, 0), np.float32))
 
 
-def _feature_key(captioner: Captioner) -> str:
+def _feature_key(captioner: ImageCaptioner) -> str:
     """What the features depend on besides the picture."""
     return (
         f"{captioner.backbone.name} {captioner.image_size} squash grid={captioner.grid} "
@@ -152,7 +152,7 @@ def chosen_captions(picture: CaptionedPicture, config: ConfigDict) -> Sequence[s
     return picture.captions[: config.data.captions_per_picture or None]
 
 
-def build_captioner(config: ConfigDict, vocabulary_size: int) -> Captioner:
+def build_captioner(config: ConfigDict, vocabulary_size: int) -> ImageCaptioner:
     """An untrained captioner on a pretrained backbone.
 
     Raises:
@@ -184,7 +184,7 @@ def build_captioner(config: ConfigDict, vocabulary_size: int) -> Captioner:
         feature_scale=model.feature_scale,
         cells=model.grid**2 if model.attention else 0,
     )
-    return Captioner(backbone, decoder, grid=model.grid)
+    return ImageCaptioner(backbone, decoder, grid=model.grid)
 
 
 def _up_to(backbone: keras.Model, layer: str) -> keras.Model:

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from kerasdl.data.pictures.decoding import MOST_BROKEN, decode_picture
 from kerasdl.errors import InputError
-from kerasdl.models.style_network import apply_to_any_size, build_style_network
+from kerasdl.models.style_network import StylePainter, apply_to_any_size
 from kerasdl.style.examples import drawn_town
 from kerasdl.style.features import to_normalised
 from kerasdl.style.losses import content_loss, total_variation
@@ -188,7 +188,7 @@ class NetworkRun:
         ]
         self._val = _fixed_crops(self.held_out, config.seed)
         objective = NetworkObjective(options, self.styles, self._val)
-        self.network = build_style_network(
+        self.network = StylePainter(
             self._network_options.filters, self._network_options.residual_blocks
         )
         self._score = tf.function(

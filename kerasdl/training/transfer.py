@@ -28,7 +28,7 @@ from kerasdl.models.backbones import build_backbone, weights_digest
 from kerasdl.models.classifier import (
     BACKBONE,
     HEAD,
-    build_classifier,
+    ImageClassifier,
     forward,
     freeze,
     image_size,
@@ -72,7 +72,7 @@ def build_model(config: ConfigDict, classes: int) -> keras.Model:
         output="pooled",
         weights=config.weights or "default",
     )
-    classifier = build_classifier(backbone, classes, model.dropout)
+    classifier = ImageClassifier(backbone, classes, model.dropout)
     freeze(backbone, "all" if config.mode == "freeze" else model.freeze)
     return classifier
 

@@ -12,7 +12,7 @@ from kerasdl.data.drawn.scenes import drawn_scenes
 from kerasdl.data.pictures.decoding import decode_picture, prepare_picture
 from kerasdl.data.vocabulary import Vocabulary, caption_tokens
 from kerasdl.models.caption_decoder import CaptionDecoder
-from kerasdl.models.captioner import Captioner
+from kerasdl.models.captioner import ImageCaptioner
 
 SIZE = 24
 SCENES = 12
@@ -51,7 +51,7 @@ def write_run(root, *, rnn="lstm", attention=False, beam_size=1):
         feature_scale=1.0,
         cells=9 if attention else 0,
     )
-    model = Captioner(tiny_backbone(), decoder, grid=3)
+    model = ImageCaptioner(tiny_backbone(), decoder, grid=3)
     # Noise, so that the model does not hang on the last bits of its features, which
     # rounded weights change.
     rng = np.random.default_rng(0)

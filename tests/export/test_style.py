@@ -18,7 +18,7 @@ from PIL import Image
 
 import kerasdl
 from kerasdl.errors import InputError
-from kerasdl.models.style_network import build_style_network
+from kerasdl.models.style_network import StylePainter
 from kerasdl.style.examples import drawn_town
 from kerasdl.style.pictures import encode_picture
 from kerasdl.training.workdir import Workdir
@@ -38,7 +38,7 @@ def workdir(tmp_path_factory):
     config.data.root = str(pictures)
     Workdir(root / "w", "style", config.to_dict()).close()
     tf.keras.utils.set_random_seed(0)
-    build_style_network(filters=4, residual_blocks=1).save(root / "w" / "model.keras")
+    StylePainter(filters=4, residual_blocks=1).save(root / "w" / "model.keras")
     return root / "w"
 
 

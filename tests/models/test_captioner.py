@@ -6,7 +6,7 @@ import pytest
 
 from kerasdl.models.backbones import build_backbone
 from kerasdl.models.caption_decoder import CaptionDecoder
-from kerasdl.models.captioner import Captioner, grid_pooling_matrix
+from kerasdl.models.captioner import ImageCaptioner, grid_pooling_matrix
 
 
 def tiny_backbone(size=16, pooled=False):
@@ -25,7 +25,7 @@ def tiny_captioner(pooled=False, grid=2):
     backbone = tiny_backbone(pooled=pooled)
     feature_dim = 5 if pooled else 5 * grid * grid
     decoder = CaptionDecoder(11, feature_dim, embedding_dim=6, units=7)
-    return Captioner(backbone, decoder, grid=0 if pooled else grid)
+    return ImageCaptioner(backbone, decoder, grid=0 if pooled else grid)
 
 
 def images(count=3, size=16):
@@ -107,7 +107,7 @@ def test_one_keras_file_holds_it_all(pooled, tmp_path):
     model.decoder.adapt(model.features(images()).numpy())
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras", compile=False)
-    assert isinstance(again, Captioner) and again.image_size == 16
+    assert isinstance(again, ImageCaptioner) and again.image_size == 16
     np.testing.assert_array_equal(again((images(), WORDS)), model((images(), WORDS)))
     np.testing.assert_array_equal(
         again.generate(images(), 5)[0], model.generate(images(), 5)[0]
@@ -126,7 +126,7 @@ def test_loading_reads_no_pretrained_weights(tmp_path, monkeypatch):
         "efficientnet_lite0", size=32, output="grid", weights="none"
     )
     decoder = CaptionDecoder(11, 1280, embedding_dim=6, units=7)
-    model = Captioner(backbone, decoder, grid=1)
+    model = ImageCaptioner(backbone, decoder, grid=1)
     model.save(tmp_path / "model.keras")
 
     def refuse(*arguments, **options):
@@ -161,10 +161,10 @@ def decoder_of(feature_dim):
 )
 def test_parts_that_do_not_fit(pooled, feature_dim, grid, message):
     with pytest.raises(ValueError, match=message):
-        Captioner(tiny_backbone(pooled=pooled), decoder_of(feature_dim), grid=grid)
+        ImageCaptioner(tiny_backbone(pooled=pooled), decoder_of(feature_dim), grid=grid)
 
 
 def test_backbone_of_another_rank():
     sequence = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Reshape((64, 3))])
     with pytest.raises(ValueError, match=r"`backbone`.*got \(None, 64, 3\)\."):
-        Captioner(sequence, decoder_of(3))
+        ImageCaptioner(sequence, decoder_of(3))

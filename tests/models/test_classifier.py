@@ -8,7 +8,7 @@ from kerasdl.models.backbones import build_backbone
 from kerasdl.models.classifier import (
     BACKBONE,
     HEAD,
-    build_classifier,
+    ImageClassifier,
     forward,
     freeze,
     grad_cam,
@@ -25,7 +25,7 @@ SIZE = 64
 def classifier():
     keras.utils.set_random_seed(0)
     backbone = build_backbone("efficientnet_lite0", size=SIZE, weights="none")
-    return build_classifier(backbone, 3, dropout=0.5)
+    return ImageClassifier(backbone, 3, dropout=0.5)
 
 
 def pictures(count, seed=0):
@@ -154,4 +154,4 @@ def test_the_maps_of_grad_cam_sum_to_the_logit(classifier):
 def test_arguments_out_of_range_are_refused(name, value):
     backbone = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()])
     with pytest.raises(ValueError, match=f"argument `{name}`.*got {value}"):
-        build_classifier(backbone, **{"classes": 2, name: value})
+        ImageClassifier(backbone, **{"classes": 2, name: value})

@@ -7,15 +7,15 @@ import pytest
 from kerasdl.models.style_network import (
     NORM_EPSILON,
     InstanceNormalization,
+    StylePainter,
     apply_to_any_size,
-    build_style_network,
 )
 
 
 @pytest.fixture(scope="module")
 def network():
     keras.utils.set_random_seed(0)
-    return build_style_network(filters=4, residual_blocks=2)
+    return StylePainter(filters=4, residual_blocks=2)
 
 
 def test_instance_normalization_equals_numpy():
@@ -35,7 +35,7 @@ def test_the_papers_network_has_the_papers_size():
     # last one 32·3·81 + 3; two parameters a normalised channel.
     convolutions = 7776 + 18432 + 73728 + 10 * 147456 + 73728 + 18432 + 7776 + 3
     channels = 32 + 64 + 128 + 10 * 128 + 64 + 32
-    assert build_style_network().count_params() == convolutions + 2 * channels
+    assert StylePainter().count_params() == convolutions + 2 * channels
 
 
 @pytest.mark.parametrize("size", [(32, 32), (33, 46), (5, 7)])

@@ -12,7 +12,7 @@ from kerasdl.data.captions.readers import CaptionedPicture
 from kerasdl.data.vocabulary import END, NULL, START, Vocabulary
 from kerasdl.errors import InputError
 from kerasdl.models.caption_decoder import CaptionDecoder
-from kerasdl.models.captioner import Captioner
+from kerasdl.models.captioner import ImageCaptioner
 from kerasdl.training import captioning
 
 WORDS = ("a", "red", "blue", "circle", "square")
@@ -48,7 +48,7 @@ def captioner():
     backbone = keras.Sequential(
         [keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D()], name="mean"
     )
-    return Captioner(backbone, CaptionDecoder(len(WORDS) + 4, 3, units=4))
+    return ImageCaptioner(backbone, CaptionDecoder(len(WORDS) + 4, 3, units=4))
 
 
 def make_split(captions=CAPTIONS):
@@ -122,7 +122,7 @@ def test_another_backbone_does_not_read_the_same_cache(captioner, tmp_path):
     backbone = keras.Sequential(
         [keras.Input((8, 8, 3)), keras.layers.GlobalMaxPooling2D()], name="max"
     )
-    other = Captioner(backbone, CaptionDecoder(9, 3, units=4))
+    other = ImageCaptioner(backbone, CaptionDecoder(9, 3, units=4))
     captioning.FeatureExtractor(other, str(tmp_path)).split(pictures(), "train")
     assert len(list(tmp_path.iterdir())) == 2
 
