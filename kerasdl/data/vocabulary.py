@@ -4,33 +4,37 @@ from __future__ import annotations
 
 import collections
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from kerasdl.data.captions.ptb_tokens import ptb_tokens
 from kerasdl.errors import InputError
 
 NULL, START, END, UNK = 0, 1, 2, 3
 SPECIAL_TOKENS = ("<NULL>", "<START>", "<END>", "<UNK>")
 
+# How the Treebank writes brackets: letters, but no word.
+_BRACKET = re.compile("-[lr][rcs]b-")
+
 
 def caption_tokens(text: str) -> list[str]:
     """Splits a caption into lower-case words.
 
-    The text is lower-cased and split at white space; what holds no letter and no digit
-    (a comma or a full stop that stands by itself) is dropped. Vocabulary, training and
-    metrics all count these tokens.
+    The words are the Penn Treebank tokens of `ptb_tokens` that hold a letter or a digit,
+    so that "cake." is the word "cake", and "dog's" is "dog" and "'s". Vocabulary,
+    training and metrics all count these tokens.
 
     Example:
-        >>> caption_tokens("A tri-colored dog , playing .")
-        ['a', 'tri-colored', 'dog', 'playing']
+        >>> caption_tokens("A tri-colored dog's ball, bouncing.")
+        ['a', 'tri-colored', 'dog', "'s", 'ball', 'bouncing']
     """
-    return [
-        token
-        for token in text.lower().split()
-        if any(character.isalnum() for character in token)
-    ]
+    tokens = (_BRACKET.sub("", token) for token in ptb_tokens(text))
+    # A token such as "1 1/2" holds a no-break space.
+    words = (word for token in tokens for word in token.split())
+    return [word for word in words if any(character.isalnum() for character in word)]
 
 
 class Vocabulary:

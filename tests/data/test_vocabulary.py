@@ -24,10 +24,15 @@ def vocabulary():
     ("text", "tokens"),
     [
         ("A dog , running .", ["a", "dog", "running"]),
-        ("tri-colored DOG's tail.", ["tri-colored", "dog's", "tail."]),
+        ("tri-colored DOG's tail.", ["tri-colored", "dog", "'s", "tail"]),
         ("\t two\nlines \u00a0 2 x", ["two", "lines", "2", "x"]),
-        ("Ünïcode 犬 — \"quoted\" ''", ["ünïcode", "犬", '"quoted"']),
+        ("Ünïcode 犬 — \"quoted\" ''", ["ünïcode", "犬", "quoted"]),
         ("& ... - !", []),
+        (
+            "A man eats cake, on a bench.",
+            ["a", "man", "eats", "cake", "on", "a", "bench"],
+        ),
+        ("(left) [a] w/ 1 1/2 :)", ["left", "a", "w", "1", "1/2"]),
         ("", []),
     ],
 )
