@@ -1,15 +1,16 @@
 """How close captions come to the references that people wrote.
 
 All scores are computed on the tokens of `kerasdl.data.vocabulary.caption_tokens`, with
-the special tokens of a captioner removed. The usual COCO figures are computed after the
-Stanford PTB tokeniser, a Java program, which also splits "man's" and drops punctuation
-inside tokens; it is not used here, so figures differ slightly from published ones.
+the special tokens of a captioner removed. Those are the tokens of the Java program that
+the COCO evaluation runs, less what holds no letter and no digit; the COCO evaluation
+drops a fixed list of punctuation marks instead, and so also counts "&" or "$".
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 from nltk.translate.bleu_score import sentence_bleu
 from pycocoevalcap.bleu.bleu import Bleu
 from pycocoevalcap.cider.cider import Cider
@@ -74,17 +75,45 @@ def coco_scores(
         ValueError: There is no picture, the lengths differ, or a picture has no reference
             with a word in it.
     """
+    return _coco(hypotheses, references)[0]
+
+
+def picture_scores(
+    hypotheses: Sequence[str], references: Sequence[Sequence[str]]
+) -> dict[str, np.ndarray]:
+    """The scores of `coco_scores` picture by picture.
+
+    BLEU of one picture is its sentence BLEU, whose mean over the pictures is not the
+    corpus BLEU; the means of the other two are those of `coco_scores`.
+
+    Args:
+        hypotheses, references: As for `coco_scores`.
+
+    Returns:
+        float64 (N,) for each of `bleu1` to `bleu4`, `rouge_l` and `cider`.
+
+    Raises:
+        ValueError: As `coco_scores`.
+    """
+    return _coco(hypotheses, references)[1]
+
+
+def _coco(hypotheses, references) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     pairs = _tokenise(hypotheses, references, first_only=False)
     results = {index: [" ".join(tokens)] for index, (tokens, _) in enumerate(pairs)}
     truths = {
         index: [" ".join(tokens) for tokens in reference_tokens]
         for index, (_, reference_tokens) in enumerate(pairs)
     }
-    bleu, _ = Bleu(4).compute_score(truths, results, verbose=0)
-    rouge_l, _ = Rouge().compute_score(truths, results)
-    cider, _ = Cider().compute_score(truths, results)
-    scores = {f"bleu{order}": float(value) for order, value in enumerate(bleu, start=1)}
-    return scores | {"rouge_l": float(rouge_l), "cider": float(cider)}
+    bleu, bleu_by_picture = Bleu(4).compute_score(truths, results, verbose=0)
+    totals = {f"bleu{order}": value for order, value in enumerate(bleu, start=1)}
+    pictures = {f"bleu{n}": values for n, values in enumerate(bleu_by_picture, start=1)}
+    for name, scorer in (("rouge_l", Rouge()), ("cider", Cider())):
+        totals[name], pictures[name] = scorer.compute_score(truths, results)
+    return (
+        {name: float(value) for name, value in totals.items()},
+        {name: np.asarray(values, float) for name, values in pictures.items()},
+    )
 
 
 def _tokenise(

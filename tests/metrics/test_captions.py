@@ -4,7 +4,12 @@ import math
 
 import pytest
 
-from kerasdl.metrics.captions import bleu1_single, coco_scores, scored_tokens
+from kerasdl.metrics.captions import (
+    bleu1_single,
+    coco_scores,
+    picture_scores,
+    scored_tokens,
+)
 
 REFERENCES = [["a red circle is above a blue square"], ["there is a small green star"]]
 
@@ -138,3 +143,16 @@ def test_prints_nothing(capsys):
 def test_refuses_what_cannot_be_scored(score, hypotheses, references, message):
     with pytest.raises(ValueError, match=message):
         score(hypotheses, references)
+
+
+def test_scores_of_pictures_are_the_parts_of_the_whole():
+    hypotheses = ["a red circle is above a square", "a small blue star"]
+    pictures, whole = (
+        picture_scores(hypotheses, REFERENCES),
+        coco_scores(hypotheses, REFERENCES),
+    )
+    assert set(pictures) == set(whole)
+    for name in ("rouge_l", "cider"):
+        assert pictures[name].mean() == pytest.approx(whole[name])
+    alone = coco_scores(hypotheses[:1], REFERENCES[:1])
+    assert pictures["bleu4"][0] == pytest.approx(alone["bleu4"], abs=1e-6)
