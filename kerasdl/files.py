@@ -1,4 +1,4 @@
-"""Writing files so that each appears whole or not at all, and stays after a power cut.
+"""Opening regular files alone; writing so that a power cut leaves the old or the new one.
 
 A file is written under a temporary name beside its own, flushed to the disk and renamed;
 then the folder that holds its name is flushed too (the order of Pillai et al., All File
@@ -12,15 +12,49 @@ import json
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from kerasdl.errors import InputError
 
 # With less room than this, a library's vague error is taken for a full disk.
 FULL_BELOW = 2**20
 _TEMPORARY = re.compile(r"\.([0-9]+)\..+")
+
+
+def open_regular(path: str | Path, max_bytes: int | None = None) -> BinaryIO:
+    """Opens a regular file for reading.
+
+    A FIFO would block, and `/dev/zero` never ends, so both are refused before a byte is
+    read. A link to a regular file is followed.
+
+    Args:
+        path: The file.
+        max_bytes: The largest size accepted; `None` accepts any.
+
+    Raises:
+        InputError: If the file cannot be opened, is not a regular one, or is larger.
+    """
+    try:
+        # Without O_NONBLOCK, the opening of a FIFO waits for a writer.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: cannot be read: {reason}.") from error
+    status = os.fstat(descriptor)
+    refusal = None
+    if stat.S_ISDIR(status.st_mode):
+        refusal = "cannot be read: Is a directory."
+    elif not stat.S_ISREG(status.st_mode):
+        refusal = "cannot be read: expected a regular file."
+    elif max_bytes is not None and status.st_size > max_bytes:
+        refusal = f"expected at most {max_bytes:,} bytes, got {status.st_size:,}."
+    if refusal:
+        os.close(descriptor)
+        raise InputError(f"{path}: {refusal}")
+    return os.fdopen(descriptor, "rb")
 
 
 def sync(path: Path) -> None:

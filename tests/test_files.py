@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -146,3 +147,32 @@ def test_on_a_disk_that_is_full(tmp_path):
         files.write_text(disk / "b.txt", "there is room again")
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_regular_files_and_links_to_them(tmp_path):
+    (tmp_path / "a").write_bytes(b"1234")
+    (tmp_path / "link").symlink_to("a")
+    for name in ("a", "link"):
+        with files.open_regular(tmp_path / name, max_bytes=4) as file:
+            assert file.read() == b"1234"
+
+
+def test_what_is_no_regular_file_is_refused_before_it_is_read(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", "/dev/zero"):
+        message = f"{path}: cannot be read: expected a regular file."
+        with pytest.raises(InputError, match=re.escape(message)):
+            files.open_regular(path)
+    with pytest.raises(InputError, match=r"cannot be read: Is a directory\.$"):
+        files.open_regular(tmp_path)
+    with pytest.raises(InputError, match=r"absent: cannot be read: No such file"):
+        files.open_regular(tmp_path / "absent")
+    with pytest.raises(InputError, match="cannot be read: embedded null"):
+        files.open_regular("a\0b")
+
+
+def test_sizes_are_bounded(tmp_path):
+    with open(tmp_path / "sparse", "wb") as file:
+        file.truncate(8 << 30)
+    with pytest.raises(InputError, match="at most 1,000,000 bytes, got 8,589,934,592"):
+        files.open_regular(tmp_path / "sparse", max_bytes=1_000_000)

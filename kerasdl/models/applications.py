@@ -22,6 +22,7 @@ from kerasdl.models.backbone_specs import (
     Preprocessing,
     set_layer_weights,
 )
+from kerasdl.weights.npz import read_npz
 
 DOWNLOAD_TIMEOUT = 20.0  # seconds without an answer; Python's own default is to wait on
 
@@ -102,15 +103,14 @@ class ApplicationSpec(BackboneSpec):
 def _read_npz(path: str) -> dict[str, list[np.ndarray]]:
     """Layer name -> [kernel, bias] as float32."""
     layers: dict[str, dict[str, np.ndarray]] = {}
+    for key, array in read_npz(path).items():
+        layer, _, part = key.rpartition("/")
+        layers.setdefault(layer, {})[part] = array.astype(np.float32)
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            for key in archive.files:
-                layer, _, part = key.rpartition("/")
-                layers.setdefault(layer, {})[part] = archive[key].astype(np.float32)
         return {
             layer: [parts["kernel"], parts["bias"]] for layer, parts in layers.items()
         }
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except KeyError as error:
         raise InputError(
             f"{path}: expected arrays `layer/kernel` and `layer/bias`, got {error}."
         ) from error

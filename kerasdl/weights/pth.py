@@ -7,7 +7,6 @@ sequence of pickles before it. Every size is compared with the file before it is
 """
 
 import io
-import math
 import mmap
 import struct
 import zipfile
@@ -18,11 +17,11 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from kerasdl.errors import InputError
-from kerasdl.weights.bfloat16 import float32_of_bfloat16
+from kerasdl.files import open_regular
+from kerasdl.weights.archives import open_archive
+from kerasdl.weights.damage import Damaged, element_count
 from kerasdl.weights.tensor_pickle import (
-    BFLOAT16,
     STORAGE_DTYPES,
-    Damaged,
     Storage,
     Tensor,
     TensorPickle,
@@ -49,51 +48,30 @@ def read_pth(path: str | Path) -> dict[str, np.ndarray]:
         still. Entries that are not tensors are left out.
 
     Raises:
-        InputError: Where the file cannot be read, is truncated or damaged, holds no
+        InputError: If the file cannot be read, is truncated or damaged, holds no
             tensors, or asks for anything but tensors; the name it asks for is given.
     """
-    try:
-        with open(path, "rb") as file:
-            tensors = _read(file)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}.") from error
-    except Damaged as error:
-        raise InputError(f"{path}: {error}.") from error
-    return tensors
+    with open_regular(path) as file:
+        try:
+            return _read(file)
+        except Damaged as error:
+            raise InputError(f"{path}: {error}.") from error
 
 
 def _read(file: BinaryIO) -> dict[str, np.ndarray]:
     magic = file.read(len(_ZIP_MAGIC))
-    size = file.seek(0, io.SEEK_END)
-    file.seek(0)
     if not magic:
         raise Damaged("expected a file written by torch.save, got an empty one")
     if magic != _ZIP_MAGIC:
         return _read_legacy(file)
-    try:
-        with zipfile.ZipFile(file) as archive:
-            return _read_zip(archive, size)
-    except Damaged:
-        raise
-    except (
-        zipfile.BadZipFile,
-        EOFError,
-        NotImplementedError,
-        RuntimeError,
-        ValueError,
-        struct.error,
-    ) as error:
-        raise Damaged(f"truncated or damaged archive: {error}") from error
+    # torch compresses nothing.
+    with open_archive(file, stored=True) as archive:
+        return _read_zip(archive)
 
 
-def _read_zip(archive: zipfile.ZipFile, size: int) -> dict[str, np.ndarray]:
+def _read_zip(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
     """`NAME/data.pkl`, `NAME/byteorder`, and `NAME/data/KEY` for each storage."""
     entries = {entry.filename: entry for entry in archive.infolist()}
-    # torch compresses nothing, so the entries fit into the file and cannot swell.
-    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.values()):
-        raise Damaged("expected an archive written by torch.save, got a compressed one")
-    if sum(entry.file_size for entry in entries.values()) > size:
-        raise Damaged(f"the archive's entries are larger than the file's {size} bytes")
     pickles = [name for name in entries if name.endswith("/data.pkl")]
     if len(pickles) != 1:
         raise Damaged(
@@ -207,10 +185,10 @@ def _numbers(storage: Storage, data: bytes) -> np.ndarray:
         raise Damaged(
             f"storage {storage.key} should have {storage.nbytes} bytes, got {len(data)}"
         )
-    dtype = STORAGE_DTYPES[storage.kind]
-    if dtype == BFLOAT16:
-        return float32_of_bfloat16(data)
-    return np.frombuffer(data, dtype)
+    numbers = np.frombuffer(data, STORAGE_DTYPES[storage.kind])
+    if storage.kind == "BFloat16Storage":  # which few besides TensorFlow compute with
+        return numbers.astype(np.float32)
+    return numbers
 
 
 def _view(name: str, tensor: Tensor, numbers: np.ndarray) -> np.ndarray:
@@ -222,12 +200,12 @@ def _view(name: str, tensor: Tensor, numbers: np.ndarray) -> np.ndarray:
         last = tensor.offset + sum((size - 1) * stride for size, stride in steps)
     if last >= len(numbers):
         raise Damaged(
-            f"{name} reaches number {last} of storage {tensor.storage.key}, which has "
-            f"{len(numbers)}"
+            f"{name[:100]} reaches number {last} of storage {tensor.storage.key}, "
+            f"which has {len(numbers)}"
         )
-    if math.prod(tensor.size) > np.iinfo(np.intp).max // numbers.itemsize:
-        raise Damaged(f"{name} is too large, of size {tensor.size}")
     try:
+        if element_count(tensor.size) > np.iinfo(np.intp).max // numbers.itemsize:
+            raise Damaged(f"is too large, of shape {tensor.size}")
         return np.lib.stride_tricks.as_strided(
             numbers[tensor.offset :],
             tensor.size,
@@ -235,4 +213,4 @@ def _view(name: str, tensor: Tensor, numbers: np.ndarray) -> np.ndarray:
             writeable=False,
         )
     except (ValueError, OverflowError) as error:
-        raise Damaged(f"{name}: {error}") from error
+        raise Damaged(f"{name[:100]} {error}") from error

@@ -1,86 +1,69 @@
-"""Reads `.safetensors` files: a header in JSON, then the tensors' bytes."""
+"""Reads `.safetensors` files with the library `safetensors`.
+
+The library refuses a header that is too long, offsets that overlap, leave a gap or do not
+end where the file ends, and shapes whose product is not the tensor's size. What it lets
+pass and is refused here: one name twice, and types that NumPy has not.
+"""
 
 import json
-import math
-import struct
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes  # registers bfloat16 with NumPy, which the library asks for by name
 import numpy as np
+from safetensors import SafetensorError, safe_open
 
 from kerasdl.errors import InputError
-from kerasdl.weights.bfloat16 import float32_of_bfloat16
+from kerasdl.files import open_regular
 
-_DTYPES = {
-    "F64": "<f8",
-    "F32": "<f4",
-    "F16": "<f2",
-    "BF16": "<u2",
-    "I64": "<i8",
-    "I32": "<i4",
-    "I16": "<i2",
-    "I8": "<i1",
-    "U8": "<u1",
-    "BOOL": "?",
-}
-_LENGTH = struct.Struct("<Q")
+# About 100 bytes of header describe a tensor.
+MAX_HEADER_BYTES = 1 << 24
+_DTYPES = {"F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL"}
 
 
 def read_safetensors(path: str | Path) -> dict[str, np.ndarray]:
     """Reads every tensor of a `.safetensors` file.
 
     Returns:
-        Name -> read-only array, in file order, of the shape and type that were saved
-        (bfloat16 as float32).
+        Name -> array, in the order of the tensors' bytes in the file, of the shape and
+        type that were saved (bfloat16 as float32).
 
     Raises:
-        InputError: Where the file cannot be read, is truncated or damaged, or holds
-            tensors of a type that NumPy has not.
+        InputError: If the file cannot be read, is truncated or damaged, names a tensor
+            twice, or holds tensors of a type that NumPy has not.
     """
+    with open_regular(path) as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = file.read(min(length, MAX_HEADER_BYTES))
     try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}.") from error
-    try:
-        return _read(data)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        with safe_open(path, "np") as archive:  # validates the header
+            if length > MAX_HEADER_BYTES:
+                raise ValueError(
+                    f"expected a header of at most {MAX_HEADER_BYTES:,} bytes, "
+                    f"got {length:,}"
+                )
+            json.loads(header, object_pairs_hook=_without_repeats)
+            return {name: _array(archive, name) for name in archive.offset_keys()}
+    except (SafetensorError, ValueError, RecursionError, MemoryError, OSError) as error:
+        reason = str(error).removeprefix("Error while deserializing header: ")
         raise InputError(
-            f"{path}: not a whole safetensors file: {error or type(error).__name__}."
+            f"{path}: not a whole safetensors file: {reason or type(error).__name__}."
         ) from error
 
 
-def _read(data: bytes) -> dict[str, np.ndarray]:
-    if len(data) < _LENGTH.size:
-        raise ValueError(f"expected a header, got {len(data)} bytes")
-    (length,) = _LENGTH.unpack_from(data)
-    start = _LENGTH.size + length
-    if start > len(data):
-        raise ValueError(f"the header ends at byte {start}, the file at {len(data)}")
-    header = json.loads(data[_LENGTH.size : start])
-    if not isinstance(header, dict):
-        raise ValueError(f"expected an object in the header, got {header!r}")
-    body = memoryview(data)[start:]
-    return {
-        name: _tensor(name, entry, body)
-        for name, entry in header.items()
-        if name != "__metadata__"
-    }
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of the header; JSON itself lets the last of two equal names count."""
+    entries = dict(pairs)
+    if len(entries) < len(pairs):
+        counts = Counter(name for name, _ in pairs)
+        raise ValueError(f"{counts.most_common(1)[0][0]!r} is named twice")
+    return entries
 
 
-def _tensor(name: str, entry: dict[str, Any], body: memoryview) -> np.ndarray:
-    kind, shape, (first, last) = entry["dtype"], entry["shape"], entry["data_offsets"]
+def _array(archive: safe_open, name: str) -> np.ndarray:
+    kind = archive.get_slice(name).get_dtype()
     if kind not in _DTYPES:
         raise ValueError(f"{name} is of type {kind}, which cannot be read")
-    counts = (first, last, *shape)
-    if not all(isinstance(count, int) and count >= 0 for count in counts):
-        raise ValueError(f"{name} is of shape {shape} at {first} to {last}")
-    dtype = np.dtype(_DTYPES[kind])
-    if last - first != math.prod(shape) * dtype.itemsize or last > len(body):
-        raise ValueError(
-            f"{name} of shape {shape} and type {kind} does not fit into bytes {first} to "
-            f"{last} of {len(body)}"
-        )
-    numbers = body[first:last]
-    if kind == "BF16":
-        return float32_of_bfloat16(numbers).reshape(shape)
-    return np.frombuffer(numbers, dtype).reshape(shape)
+    array = archive.get_tensor(name)
+    return array.astype(np.float32) if array.dtype == ml_dtypes.bfloat16 else array

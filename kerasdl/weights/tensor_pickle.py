@@ -3,28 +3,34 @@
 A pickle is a program for a stack machine whose instructions can import and call anything.
 This machine has only the instructions that a dictionary of tensors consists of. What the
 program names is compared with a short list, and is never imported or called; a call
-makes a record here. Nothing is allocated that is not in the file.
+makes a record here. Nothing is allocated that is not in the file. The work is bounded
+too: the instructions are counted, a dictionary's keys are plain values (the hash of a
+deep nest of tuples overflows the C stack), a tensor's axes and integers are limited.
 """
 
 import pickletools
-import struct
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+import ml_dtypes
 import numpy as np
 
-# NumPy has no bfloat16: its 16 bits are the high half of a float32, read as such.
-BFLOAT16 = "bfloat16"
+from kerasdl.weights.damage import DAMAGE, MAX_AXES, MAX_COUNT, Damaged, shown
+
+# A state dict takes about 40 instructions per tensor.
+MAX_INSTRUCTIONS = 1 << 20
+_MAX_KEY = 100  # torch's keys are numbers of up to 20 digits
 STORAGE_DTYPES = {
-    "FloatStorage": "<f4",
-    "HalfStorage": "<f2",
-    "BFloat16Storage": BFLOAT16,
-    "DoubleStorage": "<f8",
-    "LongStorage": "<i8",
-    "IntStorage": "<i4",
-    "ShortStorage": "<i2",
-    "CharStorage": "<i1",
-    "ByteStorage": "<u1",
-    "BoolStorage": "?",
+    "FloatStorage": np.dtype("<f4"),
+    "HalfStorage": np.dtype("<f2"),
+    "BFloat16Storage": np.dtype(ml_dtypes.bfloat16),
+    "DoubleStorage": np.dtype("<f8"),
+    "LongStorage": np.dtype("<i8"),
+    "IntStorage": np.dtype("<i4"),
+    "ShortStorage": np.dtype("<i2"),
+    "CharStorage": np.dtype("<i1"),
+    "ByteStorage": np.dtype("<u1"),
+    "BoolStorage": np.dtype("?"),
 }
 _ORDERED_DICT = ("collections", "OrderedDict")
 _TENSOR = ("torch._utils", "_rebuild_tensor_v2")
@@ -52,8 +58,7 @@ class Storage(NamedTuple):
     @property
     def nbytes(self) -> int:
         """The bytes that the storage takes in the file."""
-        dtype = STORAGE_DTYPES[self.kind]
-        return self.numel * (2 if dtype == BFLOAT16 else np.dtype(dtype).itemsize)
+        return self.numel * STORAGE_DTYPES[self.kind].itemsize
 
 
 class Tensor(NamedTuple):
@@ -63,10 +68,6 @@ class Tensor(NamedTuple):
     offset: int
     size: tuple[int, ...]
     stride: tuple[int, ...]
-
-
-class Damaged(ValueError):
-    """What is wrong with the file, without its name."""
 
 
 class TensorPickle:
@@ -91,24 +92,20 @@ class TensorPickle:
         """The pickled object, of plain Python values, `Tensor` and `Storage`.
 
         Raises:
-            Damaged: Where the pickle is cut short or inconsistent, or asks for anything
-                that is not in `_GLOBALS`.
+            Damaged: If the pickle is cut short or inconsistent, has more than
+                `MAX_INSTRUCTIONS`, or asks for anything that is not in `_GLOBALS`.
         """
         try:
-            for opcode, argument, _ in pickletools.genops(self._stream):
+            instructions = enumerate(pickletools.genops(self._stream))
+            for count, (opcode, argument, _) in instructions:
+                if count == MAX_INSTRUCTIONS:
+                    raise Damaged(f"a pickle of more than {count:,} instructions")
                 self._step(opcode.name, argument)
             return self._stack.pop()
         except Damaged:
             raise
-        except (
-            AttributeError,
-            IndexError,
-            KeyError,
-            TypeError,
-            ValueError,
-            struct.error,
-        ) as error:
-            raise Damaged(f"truncated or damaged pickle: {error}") from error
+        except DAMAGE as error:
+            raise Damaged(f"truncated or damaged pickle: {str(error)[:200]}") from error
 
     def _step(self, opcode: str, argument: Any) -> None:
         stack = self._stack
@@ -149,10 +146,10 @@ class TensorPickle:
                 stack[-1].extend(items)
             case "SETITEM":
                 value, key = stack.pop(), stack.pop()
-                stack[-1][key] = value
+                _update(stack[-1], [(key, value)])
             case "SETITEMS":
                 items = self._pop_to_mark()
-                stack[-1].update(zip(items[::2], items[1::2], strict=True))
+                _update(stack[-1], zip(items[::2], items[1::2], strict=True))
             case "GLOBAL":
                 stack.append(self._global(*argument.split(" ", 1)))
             case "STACK_GLOBAL":
@@ -183,11 +180,13 @@ class TensorPickle:
         self._stack.append(items)
 
     @staticmethod
-    def _global(module: str, name: str) -> _Global:
+    def _global(module: Any, name: Any) -> _Global:
+        if not isinstance(module, str) or not isinstance(name, str):
+            raise Damaged(f"asks for the global {shown(module)}.{shown(name)}")
         if (module, name) not in _GLOBALS:
             raise Damaged(
-                f"asks for the global {module}.{name}; only tensors are read from a file "
-                "of weights"
+                f"asks for the global {module[:100]}.{name[:100]}; only tensors are read "
+                "from a file of weights"
             )
         return _Global(module, name)
 
@@ -195,9 +194,12 @@ class TensorPickle:
         """A persistent id: ("storage", type, key, device, numel[, view])."""
         tag, kind, key, _, numel, *view = reference
         if tag != "storage" or not isinstance(kind, _Global) or not isinstance(key, str):
-            raise Damaged(f"expected a reference to a storage, got {tag!r}")
-        if kind.name not in STORAGE_DTYPES or not _is_count(numel):
-            raise Damaged(f"storage {key} of {numel!r} elements of {kind.name}")
+            raise Damaged(f"expected a reference to a storage, got {shown(tag)}")
+        known = kind.name in STORAGE_DTYPES and len(key) <= _MAX_KEY
+        if not known or not _is_count(numel):
+            raise Damaged(
+                f"storage {shown(key)} of {shown(numel)} elements of {kind.name}"
+            )
         storage = Storage(kind.name, key, numel)
         if self.storages.setdefault(key, storage) != storage:
             raise Damaged(f"storage {key} is declared twice, differently")
@@ -207,22 +209,38 @@ class TensorPickle:
 
     @staticmethod
     def _call(function: Any, arguments: Any) -> Any:
+        if not isinstance(function, _Global):
+            raise Damaged(f"asks for a call of {shown(function)}")
         if function == _ORDERED_DICT:
-            return dict(*arguments)
+            return _update({}, *arguments)
         if function == _PARAMETER:
             return arguments[0]
         if function != _TENSOR:
-            raise Damaged(f"asks for a call of {function!r}")
+            raise Damaged(f"asks for a call of {function.module}.{function.name}")
         storage, offset, size, stride = arguments[:4]
         if not isinstance(storage, Storage):
-            raise Damaged(f"expected a tensor's storage, got {storage!r}")
+            raise Damaged(f"expected a tensor's storage, got {shown(storage)}")
+        if len(size) > MAX_AXES:
+            raise Damaged(f"a tensor of {len(size):,} dimensions")
         counts = (offset, storage.offset, *size, *stride)
         if len(size) != len(stride) or not all(map(_is_count, counts)):
             raise Damaged(
-                f"a tensor of size {size!r} and stride {stride!r} at {offset!r}"
+                f"a tensor of size {shown(size)} and stride {shown(stride)} at "
+                f"{shown(offset)}"
             )
         return Tensor(storage, offset + storage.offset, tuple(size), tuple(stride))
 
 
+def _update(entries: dict[Any, Any], pairs: Iterable[tuple[Any, Any]] = ()) -> Any:
+    """Puts pairs into a dictionary whose keys are plain values."""
+    if not isinstance(entries, dict):
+        raise Damaged(f"damaged pickle: puts entries into {shown(entries)}")
+    for key, value in pairs:
+        if not isinstance(key, (str, int, float, type(None))):
+            raise Damaged(f"damaged pickle: a dictionary's key is {shown(key)}")
+        entries[key] = value
+    return entries
+
+
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and value >= 0
+    return isinstance(value, int) and 0 <= value <= MAX_COUNT

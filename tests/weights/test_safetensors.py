@@ -26,6 +26,11 @@ def header(**entries):
     return struct.pack("<Q", len(text)) + text
 
 
+def twice(first, second):
+    text = f'{{"a": {json.dumps(first)}, "a": {json.dumps(second)}}}'.encode()
+    return struct.pack("<Q", len(text)) + text
+
+
 def entry(dtype="F32", shape=(2,), data_offsets=(0, 8)):
     return {"dtype": dtype, "shape": list(shape), "data_offsets": list(data_offsets)}
 
@@ -53,27 +58,37 @@ def test_bfloat16_becomes_float32(tmp_path):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "expected a header, got 0 bytes"),
-        (struct.pack("<Q", 2**60), "header ends at byte 1152921504606846984"),
-        (struct.pack("<Q", 3) + b"[1]", "expected an object in the header, got [1]"),
-        (struct.pack("<Q", 3) + b"{no", "property name"),
-        (struct.pack("<Q", 2) + b"\xff\xff", "codec"),
-        (struct.pack("<Q", 9**5) + b"[" * 9**5, "RecursionError|recursion"),
-        (header(a=entry("F8_E4M3")) + bytes(8), "a is of type F8_E4M3"),
-        (header(a=entry(shape=(3,))) + bytes(8), "shape [3] and type F32 does not fit"),
-        (header(a=entry()) + bytes(7), "bytes 0 to 8 of 7"),
-        (header(a=entry(shape=(2**40,), data_offsets=(0, 2**42))), "of 0"),
-        (header(a=entry(shape=(-2,))) + bytes(8), "shape [-2]"),
-        (header(a=entry(shape=(2.0,))) + bytes(8), "shape [2.0]"),
-        (header(a=entry(data_offsets=(8, 0))) + bytes(8), "bytes 8 to 0"),
-        (header(a=entry(data_offsets=(0,))) + bytes(8), "expected 2"),
+        (b"", "header too small"),
+        (struct.pack("<Q", 2**60), "header too large"),
+        (struct.pack("<Q", 3) + b"[1]", "invalid type: sequence"),
+        (struct.pack("<Q", 3) + b"{no", "key must be a string"),
+        (struct.pack("<Q", 2) + b"\xff\xff", "invalid UTF-8"),
+        (struct.pack("<Q", 9**5) + b"[" * 9**5, "invalid type: sequence"),
+        (header(a=entry("F8_E4M3", (8,))) + bytes(8), "a is of type F8_E4M3"),
+        (header(a=entry(shape=(3,))) + bytes(8), "invalid shape"),
+        (header(a=entry()) + bytes(7), "file not fully covered"),
+        (header(a=entry()) + bytes(9), "file not fully covered"),
+        (header(a=entry(shape=(2**40,), data_offsets=(0, 2**42))), "not fully covered"),
+        (header(a=entry(shape=(-2,))) + bytes(8), "-2"),
+        (header(a=entry(shape=(2.0,))) + bytes(8), "2.0"),
+        (header(a=entry(data_offsets=(8, 0))) + bytes(8), "invalid offset"),
+        (header(a=entry(data_offsets=(0,))) + bytes(8), "invalid length 1"),
         (header(a={"dtype": "F32"}) + bytes(8), "shape"),
-        (header(a=3), "subscriptable"),
+        (header(a=3), "invalid type: integer"),
+        (header(a=entry(), b=entry(data_offsets=(12, 20))) + bytes(20), "offset"),
+        (header(a=entry(), b=entry(data_offsets=(4, 12))) + bytes(12), "offset"),
+        (header(a=entry(), b=entry()) + bytes(8), "offset"),
+        (twice(entry(), entry()) + bytes(8), "'a' is named twice"),
+        (twice(entry(), entry(dtype="I32")) + bytes(8), "'a' is named twice"),
+        (twice(entry(), entry(data_offsets=(8, 16))) + bytes(16), "offset"),
+        (header(a=entry(shape=(1,) * 65, data_offsets=(0, 4))) + bytes(4), "dimension"),
+        (header(a=entry(shape=(0, 2**62), data_offsets=(0, 0))), "too big"),
+        (header(a=entry(shape=[9**15] * 10**6)) + bytes(8), "overflow"),
+        (header(a=entry(), __metadata__={"a": "b" * 2**24}) + bytes(8), "at most"),
     ],
 )
 def test_damaged(tmp_path, data, message):
-    received = refusal(tmp_path, data)
-    assert any(part in received for part in message.split("|"))
+    assert message in refusal(tmp_path, data)
 
 
 @given(changes=st.lists(st.tuples(st.integers(0, 999), st.integers(0, 255)), max_size=4))

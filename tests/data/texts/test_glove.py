@@ -37,6 +37,21 @@ def test_header_of_word2vec_and_words_with_spaces(tmp_path):
     np.testing.assert_array_equal(vectors["at name@domain.com"], [1, 2, 3])
 
 
+def test_numbers_near_the_ends_of_float32(tmp_path):
+    path = write(tmp_path, "a 3.4e38 -1e-45 +.5\n")
+    vector = read_glove_text(path, {"a"}).vectors["a"]
+    np.testing.assert_array_equal(vector, np.float32([3.4e38, -1e-45, 0.5]))
+
+
+def test_a_file_of_one_endless_line(tmp_path):
+    with open(tmp_path / "sparse.txt", "wb") as file:
+        file.truncate(8 << 30)
+    with pytest.raises(InputError, match=r"line 1: expected at most 1,048,576 bytes"):
+        read_glove_text(tmp_path / "sparse.txt", {"a"})
+    with pytest.raises(InputError, match="expected a regular file"):
+        read_glove({"a"}, "/dev/zero")
+
+
 def test_the_first_of_two_equal_words_counts(tmp_path):
     path = write(tmp_path, "a 1 2\na 3 4\n")
     np.testing.assert_array_equal(read_glove_text(path, {"a"}).vectors["a"], [1, 2])
@@ -48,7 +63,16 @@ def test_the_first_of_two_equal_words_counts(tmp_path):
         ("b 0.1 0.2", "expected a word and 3 numbers, got 3 fields"),
         ("b 0.1 0.2 0.3 0.4", "expected a word and 3 numbers, got 4 numbers"),
         ("b 0.1 oops 0.3", "got b'oops' among the numbers"),
-        ("b 0.1 nan 0.3", "among the numbers"),
+        ("b 0.1 nan 0.3", "got b'nan' among the numbers"),
+        ("b 0.1 -inf 0.3", "got b'-inf' among the numbers"),
+        ("b 0.1 1e39 0.3", "got b'1e39' among the numbers"),
+        ("b 0.1 -3.5e38 0.3", "got b'-3.5e38' among the numbers"),
+        (f"b 0.1 1{'0' * 39} 0.3", "got b'1000"),
+        ("b 0.1 0x1f 0.3", "got b'0x1f' among the numbers"),
+        ("b 0.1 1_0 0.3", "got b'1_0' among the numbers"),
+        ("b 0.1 ١ 0.3", "among the numbers"),
+        ("b 0.1 1e 0.3", "got b'1e' among the numbers"),
+        ("b" + " 0.1" * 10**6, "expected at most 1,048,576 bytes"),
         ("", "got 1 fields"),
         ("b", "got 1 fields"),
     ],
