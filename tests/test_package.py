@@ -13,7 +13,7 @@ from kerasdl.errors import InputError
 
 ROOT = Path(__file__).parent.parent
 
-# Of each package, those of the house that it may import; all may use errors, files, _lazy.
+# Of each package, those that it may import; all may use errors, files and _lazy.
 ALLOWED = {
     "ops": {"ops"},
     "layers": {"ops", "layers"},
