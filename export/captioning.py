@@ -17,9 +17,9 @@ from kerasdl.export.jobs import SERVING, Comparison, Example, Job, Tolerance, ev
 from ml_collections import ConfigDict
 
 import kerasdl
+from kerasdl.data.captions.vocabulary import END, UNK
 from kerasdl.data.pictures.decoding import decode_picture, prepare_picture
 from kerasdl.data.pictures.graph import decode_and_prepare
-from kerasdl.data.vocabulary import END, UNK
 from kerasdl.errors import InputError
 from kerasdl.models.captioner import ImageCaptioner
 
@@ -270,7 +270,7 @@ class CaptioningJob(Job):
 
 
 def join_words(ids: tf.Tensor, words: tf.Tensor) -> tf.Tensor:
-    """`kerasdl.data.vocabulary.Vocabulary.decode` in TensorFlow operations.
+    """`CaptionVocabulary.decode` in TensorFlow operations.
 
     Args:
         ids: int32 (N, L).

@@ -9,6 +9,7 @@ from absl import flags
 from kerasdl.export.jobs import Example, Job
 
 from kerasdl.data.pictures.decoding import MOST_BROKEN, is_picture_name
+from kerasdl.data.texts.lines import LineErrors, read_unlabelled
 from kerasdl.errors import InputError
 
 # How many inputs an export is compared on.
@@ -48,7 +49,7 @@ def export_examples(
         InputError: Where there is none, or more than `MOST_BROKEN` are broken.
     """
     if files:
-        given = given_examples(job.input_kind, files)[:count]
+        given = [e for e in given_examples(job.input_kind, files) if e.data][:count]
     else:
         given = job.examples(split, count)
     examples = list(each_readable(given, job.readable, warn))
@@ -60,21 +61,19 @@ def export_examples(
 def given_examples(input_kind: str, files: Sequence[str]) -> list[Example]:
     """The inputs that files are (pictures) or hold (sentences, one a line).
 
+    A blank line is an empty sentence, so that line k of a file stays its item k.
+
     Raises:
-        InputError: Where a file cannot be read or there is no input.
+        InputError: A file cannot be read, a line is bad, or there is no input.
     """
     if input_kind == "picture":
         paths = picture_files(files, warn)
         return [Example(str(path), read_bytes(path)) for path in paths]
-    lines = []
-    for name in files:
-        numbered = enumerate(read_bytes(Path(name)).split(b"\n"), start=1)
-        lines += [(f"{name}: line {n}", line.removesuffix(b"\r")) for n, line in numbered]
-        if lines and not lines[-1][1]:
-            lines.pop()  # what follows the last newline is no line
-    if not lines:
-        raise InputError(f"expected sentences, one a line, got {', '.join(files)}.")
-    return [Example(name, line) for name, line in lines]
+    return [
+        Example(f"{name}: line {number}", sentence.encode())
+        for name in files
+        for number, sentence in enumerate(read_unlabelled(name, LineErrors()), start=1)
+    ]
 
 
 def print_summary(path: Path, description: dict[str, Any]) -> None:

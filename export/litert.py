@@ -17,8 +17,9 @@ import numpy as np
 from kerasdl.export.litert_text import SentenceEncoder
 from PIL import Image
 
+from kerasdl.data.captions.vocabulary import CaptionVocabulary
 from kerasdl.data.pictures.decoding import decode_picture, prepare_picture
-from kerasdl.data.vocabulary import SPECIAL_TOKENS, Vocabulary
+from kerasdl.data.vocabulary import class_names_from_bytes
 from kerasdl.errors import InputError
 
 METADATA = "metadata.json"
@@ -148,13 +149,9 @@ def read_appended(path: str | Path) -> tuple[dict[str, Any], dict[str, str]]:
 
 def _caption_answer(files: Mapping[str, str], path: str | Path):
     """A function from a captioner's outputs to words."""
-    tokens = files.get(VOCABULARY, "").removesuffix("\n").split("\n")
-    if tuple(tokens[: len(SPECIAL_TOKENS)]) != SPECIAL_TOKENS:
-        raise InputError(
-            f"{path}: {VOCABULARY}: expected to begin with {', '.join(SPECIAL_TOKENS)}, "
-            f"got {tokens[: len(SPECIAL_TOKENS)]}."
-        )
-    vocabulary = Vocabulary(tokens[len(SPECIAL_TOKENS) :])
+    vocabulary = CaptionVocabulary.from_bytes(
+        files.get(VOCABULARY, "").encode(), f"{path}: {VOCABULARY}"
+    )
 
     def answer(outputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
         return {
@@ -167,9 +164,7 @@ def _caption_answer(files: Mapping[str, str], path: str | Path):
 
 def _class_answer(files: Mapping[str, str], path: str | Path):
     """A function from a classifier's outputs to the name of a class."""
-    labels = files.get(LABELS, "").removesuffix("\n").split("\n")
-    if len(labels) < 2:
-        raise InputError(f"{path}: {LABELS}: expected a class a line, got {labels}.")
+    labels = class_names_from_bytes(files.get(LABELS, "").encode(), f"{path}: {LABELS}")
 
     def answer(outputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
         probabilities = outputs["probabilities"][0]

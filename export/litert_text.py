@@ -30,12 +30,12 @@ class SentenceEncoder:
     ) -> None:
         self._length = length
         try:
-            self.tokenizer = Tokenizer.from_json(files[TOKENIZER])
-            vocabulary = files[VOCABULARY]
-        except (KeyError, TypeError, ValueError) as error:
+            tokenizer, vocabulary = files[TOKENIZER], files[VOCABULARY]
+        except KeyError as error:
             raise InputError(
-                f"{path}: expected {TOKENIZER} and {VOCABULARY} in its zip: {error}."
+                f"{path}: expected {TOKENIZER} and {VOCABULARY} in its zip: no {error}"
             ) from error
+        self.tokenizer = Tokenizer.from_json(tokenizer, f"{path}: {TOKENIZER}")
         self.vocabulary = TextVocabulary.from_bytes(
             vocabulary.encode(), f"{path}: {VOCABULARY}"
         )

@@ -31,6 +31,8 @@ def main() -> None:
         return {"file": str(path), **_with_pictures_written(result, path)}
 
     def answer_line(example: Any) -> dict[str, Any]:
+        if not example.data:  # a blank line
+            return {"file": example.name, "label": "", "probabilities": {}}
         return {"file": example.name, **model.predict(example.data, example.name)}
 
     if model.input_kind == "text":

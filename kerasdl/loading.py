@@ -49,18 +49,18 @@ class TrainedCaptioner:
 
     Attributes:
         model: The `kerasdl.models.captioner.ImageCaptioner`.
-        vocabulary: The `kerasdl.data.vocabulary.Vocabulary` of its word ids.
+        vocabulary: The `CaptionVocabulary` of its word ids.
     """
 
     def __init__(self, root: Path, config: dict[str, Any]) -> None:
         import keras
 
         import kerasdl.models.captioner  # registers the classes that model.keras names
-        from kerasdl.data.vocabulary import Vocabulary
+        from kerasdl.data.captions.vocabulary import CaptionVocabulary
 
         del kerasdl
         self.model = keras.saving.load_model(root / "model.keras", compile=False)
-        self.vocabulary = Vocabulary.load(root / "vocab.txt")
+        self.vocabulary = CaptionVocabulary.load(root / "vocab.txt")
         self._decode = config["decode"]
 
     def caption(self, path: str | Path) -> str:
@@ -106,15 +106,14 @@ class TrainedTextClassifier:
         import kerasdl.models.text.models  # registers the classes model.keras names
         from kerasdl.data.texts.graph import TextEncoder
         from kerasdl.data.texts.tokens import TextVocabulary, Tokenizer
+        from kerasdl.data.vocabulary import read_class_names
         from kerasdl.training.text import TextScorer
 
         del kerasdl, config
         self.model = keras.saving.load_model(root / "model.keras", compile=False)
         self.vocabulary = TextVocabulary.load(root / "vocab.txt")
-        self.labels = (
-            (root / "labels.txt").read_text("utf-8").removesuffix("\n").split("\n")
-        )
-        self.tokenizer = Tokenizer.from_json((root / "tokenizer.json").read_text("utf-8"))
+        self.labels = read_class_names(root / "labels.txt")
+        self.tokenizer = Tokenizer.load(root / "tokenizer.json")
         # Graphs, built once for all texts to come.
         self._encode = TextEncoder(self.tokenizer, self.vocabulary)
         self._scorer = TextScorer(self.model)
@@ -160,10 +159,10 @@ class TrainedClassifier:
     def __init__(self, root: Path, config: dict[str, Any]) -> None:
         import keras
 
+        from kerasdl.data.vocabulary import read_class_names
+
         self.model = keras.saving.load_model(root / "model.keras", compile=False)
-        self.labels = (
-            (root / "labels.txt").read_text("utf-8").removesuffix("\n").split("\n")
-        )
+        self.labels = read_class_names(root / "labels.txt")
         self.preparation = config["data"]["preparation"]
 
     def classify(self, path: str | Path) -> str:

@@ -1,72 +1,68 @@
-"""Captions as tokens, and tokens as ids."""
+"""Words and their ids, and files of one name a line: vocabularies and class names.
+
+Imports nothing but the standard library, so that a predictor on a device can use it.
+"""
 
 from __future__ import annotations
 
 import collections
 import os
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import ClassVar, Self
 
-import numpy as np
-
-from kerasdl.data.captions.ptb_tokens import ptb_tokens
 from kerasdl.errors import InputError
+from kerasdl.files import atomic_path, open_regular
 
-NULL, START, END, UNK = 0, 1, 2, 3
-SPECIAL_TOKENS = ("<NULL>", "<START>", "<END>", "<UNK>")
-
-# How the Treebank writes brackets: letters, but no word.
-_BRACKET = re.compile("-[lr][rcs]b-")
+MAX_NAMES_BYTES = 2**28
 
 
-def caption_tokens(text: str) -> list[str]:
-    """Splits a caption into lower-case words.
+def split_tokens(text: str) -> list[str]:
+    r"""The tokens between ASCII white space: space, \t, \n, \v, \f and \r.
 
-    The words are the Penn Treebank tokens of `ptb_tokens` that hold a letter or a digit,
-    so that "cake." is the word "cake", and "dog's" is "dog" and "'s". Vocabulary,
-    training and metrics all count these tokens.
+    It equals `tf.strings.split`. `str.split` would also split at the separators U+001C
+    to U+001F, at U+0085, U+00A0 and the wider Unicode spaces.
 
     Example:
-        >>> caption_tokens("A tri-colored dog's ball, bouncing.")
-        ['a', 'tri-colored', 'dog', "'s", 'ball', 'bouncing']
+        >>> split_tokens(" not\ta  bad\u00a0place .\n")
+        ['not', 'a', 'bad\xa0place', '.']
     """
-    tokens = (_BRACKET.sub("", token) for token in ptb_tokens(text))
-    # A token such as "1 1/2" holds a no-break space.
-    words = (word for token in tokens for word in token.split())
-    return [word for word in words if any(character.isalnum() for character in word)]
+    # `bytes.split` knows exactly the six ASCII characters, and UTF-8 never hides one of
+    # them inside another character.
+    encoded = text.encode("utf-8", "surrogatepass")
+    return [token.decode("utf-8", "surrogatepass") for token in encoded.split()]
 
 
 class Vocabulary:
-    """The words that a captioner can say, each with an id.
+    """The words that a model knows, each with an id.
 
-    Ids 0 to 3 are `<NULL>`, `<START>`, `<END>` and `<UNK>`; the words follow.
+    The special tokens have the first ids; the words follow. A word that is not there, or
+    that is spelt like a special token, is the unknown word, `<UNK>`.
 
     Args:
-        words: The words, in the order of their ids, without the special tokens.
+        words: The words in the order of their ids, without the special tokens.
+
+    Attributes:
+        special_tokens: The tokens that no text spells, `<UNK>` among them.
+        words: As above.
 
     Raises:
         ValueError: A word is empty, holds white space, is a special token, or stands
             there twice.
-
-    Example:
-        >>> vocabulary = Vocabulary(["a", "dog"])
-        >>> vocabulary.encode(["a", "cat"])
-        [4, 3]
-        >>> vocabulary.decode([1, 4, 5, 2, 0])
-        'a dog'
     """
 
+    special_tokens: ClassVar[tuple[str, ...]] = ("<NULL>", "<UNK>")
+
     def __init__(self, words: Iterable[str]) -> None:
-        self.tokens: tuple[str, ...] = SPECIAL_TOKENS + tuple(words)
+        self.words = tuple(words)
         self._ids: dict[str, int] = {}
-        for index, word in enumerate(self.tokens):
-            if word.split() != [word]:
+        for index, word in enumerate(self.words, start=len(self.special_tokens)):
+            if split_tokens(word) != [word]:
                 raise ValueError(
                     "Received an invalid value for argument `words`, expected words "
                     f"without white space, got {word!r}."
                 )
-            if word in self._ids:
+            if word in self._ids or word in self.special_tokens:
                 raise ValueError(
                     "Received an invalid value for argument `words`, expected each word "
                     f"once and no special token, got {word!r} again."
@@ -75,50 +71,50 @@ class Vocabulary:
 
     @classmethod
     def build(
-        cls,
-        token_lists: Iterable[Sequence[str]],
-        min_count: int = 1,
-        max_size: int = 0,
-    ) -> Vocabulary:
-        """Collects the words of the training captions.
+        cls, tokens: Iterable[str], *, min_count: int = 1, max_size: int = 0
+    ) -> Self:
+        """Collects the words of the training texts.
 
         The most frequent word comes first, words of equal frequency in the order of
-        their code points, so the same captions give the same ids in whatever order they
+        their code points, so the same texts give the same ids in whatever order they
         are read.
 
         Args:
-            token_lists: The tokens of each caption, from `caption_tokens`.
+            tokens: The tokens of all texts.
             min_count: A word that occurs less often than this is `<UNK>`.
-            max_size: The largest vocabulary, the four special tokens included; the
-                rarest words are dropped. 0 for no limit.
+            max_size: The largest vocabulary, the special tokens included; the rarest
+                words are left out. 0 for no limit.
 
         Raises:
-            ValueError: `min_count` is below 1, or `max_size` is neither 0 nor above 4.
+            ValueError: `min_count` is below 1, or `max_size` leaves no room for a word.
         """
+        special = len(cls.special_tokens)
         if min_count < 1:
             raise ValueError(
                 "Received an invalid value for argument `min_count`, expected a "
                 f"positive integer, got {min_count}."
             )
-        if max_size != 0 and max_size <= len(SPECIAL_TOKENS):
+        if max_size != 0 and max_size <= special:
             raise ValueError(
                 "Received an invalid value for argument `max_size`, expected 0 (no "
-                f"limit) or more than {len(SPECIAL_TOKENS)} (the special tokens), got "
-                f"{max_size}."
+                f"limit) or more than {special} (the special tokens), got {max_size}."
             )
-        counts = collections.Counter(token for tokens in token_lists for token in tokens)
-        frequent = [
+        counts = collections.Counter(tokens)
+        words = [
             word
             for word, count in counts.items()
-            if count >= min_count and word not in SPECIAL_TOKENS
+            if count >= min_count and word not in cls.special_tokens
         ]
-        frequent.sort(key=lambda word: (-counts[word], word))
-        if max_size:
-            frequent = frequent[: max_size - len(SPECIAL_TOKENS)]
-        return cls(frequent)
+        words.sort(key=lambda word: (-counts[word], word))
+        return cls(words[: max_size - special] if max_size else words)
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """What each id stands for, the special tokens first."""
+        return self.special_tokens + self.words
 
     def __len__(self) -> int:
-        return len(self.tokens)
+        return len(self.special_tokens) + len(self.words)
 
     def __contains__(self, word: str) -> bool:
         return word in self._ids
@@ -130,129 +126,126 @@ class Vocabulary:
         return hash(self.tokens)
 
     def __repr__(self) -> str:
-        return f"Vocabulary({len(self)} tokens)"
+        return f"{type(self).__name__}({len(self)} ids)"
 
     def encode(self, tokens: Iterable[str]) -> list[int]:
-        """The id of each token, `UNK` for a word that is not in the vocabulary.
+        """The id of each token."""
+        unknown = self.special_tokens.index("<UNK>")
+        return [self._ids.get(token, unknown) for token in tokens]
 
-        Neither `START` nor `END` is added, and a token spelt like a special one is a
-        word that is not in the vocabulary.
-        """
-        ids = (self._ids.get(token, UNK) for token in tokens)
-        return [index if index > UNK else UNK for index in ids]
-
-    def decode(self, ids: Iterable[int]) -> str:
-        """The words of a caption, up to `END`, special tokens left out.
-
-        Args:
-            ids: Token ids, (T,), of any integer type.
-
-        Raises:
-            ValueError: An id is outside the vocabulary.
-        """
-        words = []
-        for index in ids:
-            if not 0 <= index < len(self.tokens):
-                raise ValueError(
-                    "Received an invalid value for argument `ids`, expected ids below "
-                    f"{len(self.tokens)}, got {int(index)}."
-                )
-            if index == END:
-                break
-            if index > UNK:
-                words.append(self.tokens[index])
-        return " ".join(words)
-
-    def encode_captions(
-        self, captions: Sequence[str], max_words: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Inputs and targets for teacher forcing.
-
-        A caption w_1 … w_n is read as `<START>` w_1 … w_n and predicted as w_1 … w_n
-        `<END>`, so a target stands at the position of the input that precedes it. Both
-        are padded with `NULL` at the end. Of a caption longer than `max_words`, the first
-        `max_words` words are kept.
-
-        Args:
-            captions: N captions, as written.
-            max_words: The longest caption kept whole, in words.
-
-        Returns:
-            Inputs and targets, both (N, T) int32, T being 1 + the number of words of the
-            longest caption kept.
-
-        Raises:
-            ValueError: `max_words` is below 1, or a caption holds no word.
-        """
-        if max_words < 1:
-            raise ValueError(
-                "Received an invalid value for argument `max_words`, expected a "
-                f"positive integer, got {max_words}."
-            )
-        encoded = []
-        for caption in captions:
-            ids = self.encode(caption_tokens(caption)[:max_words])
-            if not ids:
-                raise ValueError(
-                    "Received an invalid value for argument `captions`, expected at "
-                    f"least one word in each, got {caption!r}."
-                )
-            encoded.append(ids)
-        steps = 1 + max((len(ids) for ids in encoded), default=0)
-        inputs = np.full((len(encoded), steps), NULL, np.int32)
-        targets = np.full((len(encoded), steps), NULL, np.int32)
-        for row, ids in enumerate(encoded):
-            inputs[row, 0] = START
-            inputs[row, 1 : 1 + len(ids)] = ids
-            targets[row, : len(ids)] = ids
-            targets[row, len(ids)] = END
-        return inputs, targets
-
-    def save(self, path: str | os.PathLike) -> None:
-        """Writes one token a line in UTF-8, in the order of ids, special ones first."""
-        path = Path(path)
-        temporary = path.with_name(f".{os.getpid()}.{path.name}")
-        try:
-            temporary.write_text(
-                "".join(f"{token}\n" for token in self.tokens),
-                encoding="utf-8",
-                newline="\n",
-            )
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+    def to_bytes(self) -> bytes:
+        """One token a line in UTF-8, the special ones too: line k holds id k - 1."""
+        return "".join(f"{token}\n" for token in self.tokens).encode("utf-8")
 
     @classmethod
-    def load(cls, path: str | os.PathLike) -> Vocabulary:
+    def from_bytes(cls, data: bytes, name: str = "vocab.txt") -> Self:
+        """Reads what `to_bytes` wrote.
+
+        Args:
+            data: The file's content.
+            name: What messages call the file.
+
+        Raises:
+            InputError: It is not UTF-8, does not begin with the special tokens, or a
+                line is empty, holds white space or repeats a word.
+        """
+        tokens = _lines(data, name)
+        for line, expected in enumerate(cls.special_tokens, start=1):
+            received = (
+                repr(tokens[line - 1]) if line <= len(tokens) else "the end of the file"
+            )
+            if received != repr(expected):
+                raise InputError(
+                    f"{name}: line {line}: expected {expected}, got {received}"
+                )
+        for line, token in enumerate(tokens, start=1):
+            if split_tokens(token) != [token]:
+                raise InputError(f"{name}: line {line}: expected one word, got {token!r}")
+        _check_distinct(tokens, name, "word")
+        return cls(tokens[len(cls.special_tokens) :])
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes `to_bytes` to a file, whole or not at all."""
+        data = self.to_bytes()
+        with atomic_path(Path(path), len(data)) as temporary:
+            temporary.write_bytes(data)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Self:
         """Reads what `save` wrote.
 
         Raises:
-            InputError: The file cannot be read, does not begin with the special tokens,
-                or a line is empty, holds white space or repeats a word.
+            InputError: The file cannot be read or `from_bytes` refuses it.
         """
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-        except UnicodeDecodeError as error:
+        with open_regular(path, MAX_NAMES_BYTES) as file:
+            return cls.from_bytes(file.read(), str(path))
+
+
+def check_class_names(names: Sequence[str], where: str) -> None:
+    """Refuses names of which a file with one name a line would lose the order.
+
+    Raises:
+        InputError: A name is empty, has a line break or another control character, or
+            stands there twice; `where` begins the message.
+    """
+    for name in names:
+        if not name.strip() or len(name.splitlines()) != 1 or "\0" in name:
             raise InputError(
-                f"{path}: expected UTF-8, got byte 0x{error.object[error.start]:02x} at "
-                f"position {error.start}"
-            ) from error
-        tokens = text.removesuffix("\n").split("\n")
-        for index, expected in enumerate(SPECIAL_TOKENS):
-            received = tokens[index] if index < len(tokens) else "the end of the file"
-            if received != expected:
-                raise InputError(
-                    f"{path}: line {index + 1}: expected {expected}, got {received!r}"
-                )
-        seen: set[str] = set()
-        for line, token in enumerate(tokens, start=1):
-            if token.split() != [token]:
-                raise InputError(f"{path}: line {line}: expected one word, got {token!r}")
-            if token in seen:
-                raise InputError(
-                    f"{path}: line {line}: expected each word once, got {token!r} again"
-                )
-            seen.add(token)
-        return cls(tokens[len(SPECIAL_TOKENS) :])
+                f"{where}: expected class names on one line, got {name!r}: labels.txt "
+                "holds one a line"
+            )
+    _check_distinct(names, where, "class name")
+
+
+def class_names_to_bytes(names: Sequence[str]) -> bytes:
+    """One class name a line in UTF-8, in the order of the classes.
+
+    Raises:
+        InputError: As `check_class_names`.
+    """
+    check_class_names(names, "labels.txt")
+    return "".join(f"{name}\n" for name in names).encode("utf-8")
+
+
+def class_names_from_bytes(data: bytes, name: str = "labels.txt") -> tuple[str, ...]:
+    """Reads what `class_names_to_bytes` wrote.
+
+    Raises:
+        InputError: It is not UTF-8, or as `check_class_names`.
+    """
+    names = tuple(_lines(data, name))
+    check_class_names(names, name)
+    return names
+
+
+def read_class_names(path: str | os.PathLike) -> tuple[str, ...]:
+    """The class names in a file of one a line.
+
+    Raises:
+        InputError: The file cannot be read, or as `class_names_from_bytes`.
+    """
+    with open_regular(path, MAX_NAMES_BYTES) as file:
+        return class_names_from_bytes(file.read(), str(path))
+
+
+def _lines(data: bytes, name: str) -> list[str]:
+    """The lines of a file; they may end as Windows ends them, and nowhere else."""
+    try:
+        text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{name}: expected UTF-8, got byte 0x{error.object[error.start]:02x} at "
+            f"position {error.start}"
+        ) from error
+    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
+
+
+def _check_distinct(names: Sequence[str], where: str, what: str) -> None:
+    counts = collections.Counter(names)
+    repeated = [name for name, count in counts.items() if count > 1]
+    if repeated:
+        second = [line for line, name in enumerate(names, 1) if name == repeated[0]][1]
+        raise InputError(
+            f"{where}: line {second}: expected each {what} once, got {repeated[0]!r} "
+            "again"
+        )

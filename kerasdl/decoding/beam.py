@@ -7,7 +7,7 @@ there is no coverage term, and the search ends by an exact bound, not a margin.
 
 import tensorflow as tf
 
-from kerasdl.data.vocabulary import END, NULL, START
+from kerasdl.data.captions.vocabulary import END, NULL, START
 from kerasdl.decoding.greedy import check_positive_integer, word_log_probabilities
 
 

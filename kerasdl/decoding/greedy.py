@@ -12,7 +12,7 @@ a scatter.
 
 import tensorflow as tf
 
-from kerasdl.data.vocabulary import END, NULL, START, UNK
+from kerasdl.data.captions.vocabulary import END, NULL, START, UNK
 
 
 def check_positive_integer(name, value):

@@ -1,8 +1,8 @@
 """How close captions come to the references that people wrote.
 
-All scores are computed on the tokens of `kerasdl.data.vocabulary.caption_tokens`, with
-the special tokens of a captioner removed. Those are the tokens of the Java program that
-the COCO evaluation runs, less what holds no letter and no digit; the COCO evaluation
+All scores are computed on the words of `kerasdl.data.captions.tokens.caption_tokens`,
+with the special tokens of a captioner removed. Those are the tokens of the Java program
+that the COCO evaluation runs, less what holds no letter and no digit; the COCO evaluation
 drops a fixed list of punctuation marks instead, and so also counts "&" or "$".
 """
 
@@ -16,7 +16,7 @@ from pycocoevalcap.bleu.bleu import Bleu
 from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
 
-from kerasdl.data.vocabulary import SPECIAL_TOKENS, caption_tokens
+from kerasdl.data.captions.tokens import SPECIAL_TOKENS, caption_tokens
 
 _SPECIAL = frozenset(token.lower() for token in SPECIAL_TOKENS)
 

@@ -14,7 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 from kerasdl import layers, ops
-from kerasdl.data.vocabulary import NULL, SPECIAL_TOKENS, START
+from kerasdl.data.captions.tokens import SPECIAL_TOKENS
+from kerasdl.data.captions.vocabulary import NULL, START
 from kerasdl.decoding.beam import beam_search
 from kerasdl.decoding.greedy import check_positive_integer, greedy_decode
 

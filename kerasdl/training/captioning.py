@@ -10,10 +10,11 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 
 from kerasdl.data.captions.readers import CaptionDataset, CaptionedPicture, read_captions
+from kerasdl.data.captions.tokens import caption_tokens
+from kerasdl.data.captions.vocabulary import NULL, CaptionVocabulary
 from kerasdl.data.drawn.scenes import drawn_scenes
 from kerasdl.data.pictures.decoding import MOST_BROKEN, decode_picture, prepare_picture
 from kerasdl.data.pictures.feature_cache import FeatureCache
-from kerasdl.data.vocabulary import NULL, Vocabulary, caption_tokens
 from kerasdl.errors import InputError
 from kerasdl.metrics.captions import bleu1_single, coco_scores
 from kerasdl.models.backbones import build_backbone, weights_digest
@@ -139,12 +140,11 @@ def _feature_key(captioner: ImageCaptioner) -> str:
 
 def build_vocabulary(
     pictures: Sequence[CaptionedPicture], config: ConfigDict
-) -> Vocabulary:
+) -> CaptionVocabulary:
     """The words of the captions that are trained on."""
     captions = (c for picture in pictures for c in chosen_captions(picture, config))
-    return Vocabulary.build(
-        map(caption_tokens, captions), min_count=config.data.min_count
-    )
+    words = (word for caption in captions for word in caption_tokens(caption))
+    return CaptionVocabulary.build(words, min_count=config.data.min_count)
 
 
 def chosen_captions(picture: CaptionedPicture, config: ConfigDict) -> Sequence[str]:
@@ -217,7 +217,9 @@ class CaptionBatches:
         tf.TensorSpec((None, None), tf.int32),
     )
 
-    def __init__(self, split: Split, vocabulary: Vocabulary, config: ConfigDict) -> None:
+    def __init__(
+        self, split: Split, vocabulary: CaptionVocabulary, config: ConfigDict
+    ) -> None:
         pairs = [
             (index, caption)
             for index, picture in enumerate(split.pictures)
@@ -268,7 +270,7 @@ class CaptionScorer:
     """
 
     def __init__(
-        self, decoder: CaptionDecoder, vocabulary: Vocabulary, decode: Mapping
+        self, decoder: CaptionDecoder, vocabulary: CaptionVocabulary, decode: Mapping
     ) -> None:
         self._generate = tf.function(
             lambda features: decoder.generate(features, **decode)[0],

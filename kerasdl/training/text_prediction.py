@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from kerasdl.data.texts.lines import LineErrors, read_lines
-from kerasdl.errors import InputError
+from kerasdl.data.texts.lines import LineErrors, read_unlabelled
 from kerasdl.loading import load
 from kerasdl.training.progress import say
 from kerasdl.training.workdir import write_text
@@ -17,9 +16,9 @@ def predict_file(workdir: Path, path: Path, skip_bad_lines: bool = False) -> Pat
 
     Args:
         workdir: A finished run.
-        path: Sentences, one a line.
-        skip_bad_lines: Whether a bad line gets an empty label, so that line k of the
-            labels stays line k of the file, or ends the command.
+        path: Sentences, one a line. A blank line gets an empty label, so that line k of
+            the labels stays line k of the file.
+        skip_bad_lines: Whether a bad line gets an empty label too, or ends the command.
 
     Returns:
         The path of predictions.txt.
@@ -29,14 +28,9 @@ def predict_file(workdir: Path, path: Path, skip_bad_lines: bool = False) -> Pat
             has a bad line.
     """
     errors = LineErrors(skip_bad_lines)
-    lines = list(read_lines(path, errors))
-    if not lines:
-        raise InputError(f"{path}: expected sentences, one a line, got none")
-    classifier = load(workdir)
-    labels = [""] * max(number for number, _ in lines)
-    predicted = classifier.predict_many([text for _, text in lines])
-    for (number, _), label in zip(lines, predicted, strict=True):
-        labels[number - 1] = label
+    sentences = read_unlabelled(path, errors)
+    predicted = iter(load(workdir).predict_many([text for text in sentences if text]))
+    labels = [next(predicted) if text else "" for text in sentences]
     if errors.count:
         say(f"{errors.count} bad lines got an empty label, the first: {errors.first}")
     text = "".join(f"{label}\n" for label in labels)

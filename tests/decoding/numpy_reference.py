@@ -8,7 +8,7 @@ import itertools
 
 import numpy as np
 
-from kerasdl.data.vocabulary import END, NULL, START, UNK
+from kerasdl.data.captions.vocabulary import END, NULL, START, UNK
 
 
 def _sigmoid(x):

@@ -4,7 +4,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kerasdl.data.vocabulary import END
+from kerasdl.data.captions.vocabulary import END
 from kerasdl.decoding.beam import beam_search
 from kerasdl.decoding.greedy import greedy_decode
 from tests.decoding import numpy_reference

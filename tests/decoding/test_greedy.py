@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasdl.data.vocabulary import END, NULL, START, UNK
+from kerasdl.data.captions.vocabulary import END, NULL, START, UNK
 from kerasdl.decoding.greedy import greedy_decode, word_log_probabilities
 from tests.decoding import numpy_reference
 from tests.decoding.problems import FEATURES, features, sharp_decoder

@@ -8,9 +8,10 @@ import pytest
 from kerasdl.export.saved_model import export_saved_model
 from kerasdl.export.tflite import export_tflite
 
+from kerasdl.data.captions.tokens import caption_tokens
+from kerasdl.data.captions.vocabulary import CaptionVocabulary
 from kerasdl.data.drawn.scenes import drawn_scenes
 from kerasdl.data.pictures.decoding import decode_picture, prepare_picture
-from kerasdl.data.vocabulary import Vocabulary, caption_tokens
 from kerasdl.models.caption_decoder import CaptionDecoder
 from kerasdl.models.captioner import ImageCaptioner
 
@@ -35,7 +36,7 @@ def write_run(root, *, rnn="lstm", attention=False, beam_size=1):
     config = {"seed": 5, "data": data, "decode": decode}
     pictures = drawn_scenes(5, train=SCENES, val=0, test=0).train
     captions = [picture.captions[0] for picture in pictures]
-    vocabulary = Vocabulary.build(map(caption_tokens, captions))
+    vocabulary = CaptionVocabulary.build(w for c in captions for w in caption_tokens(c))
     images = np.stack(
         [
             prepare_picture(decode_picture(p.bytes(), p.name), SIZE).astype("float32")

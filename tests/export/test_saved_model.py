@@ -9,8 +9,8 @@ from kerasdl.export.jobs import Comparison, Example, Tolerance
 from kerasdl.export.saved_model import export_saved_model, next_version
 
 import kerasdl
+from kerasdl.data.captions.vocabulary import CaptionVocabulary
 from kerasdl.data.drawn.scenes import drawn_scenes
-from kerasdl.data.vocabulary import Vocabulary
 from kerasdl.errors import InputError
 from tests.export.isolation import run_without
 
@@ -233,7 +233,7 @@ def test_comparison_limits():
 
 
 def test_join_words_is_the_vocabularys_decode():
-    vocabulary = Vocabulary(["a", "dog", "größer", "runs"])
+    vocabulary = CaptionVocabulary(["a", "dog", "größer", "runs"])
     ids = np.random.default_rng(0).integers(0, len(vocabulary), (200, 7)).astype("int32")
     ids[0] = 0
     joined = join_words(tf.constant(ids), tf.constant(vocabulary.tokens))

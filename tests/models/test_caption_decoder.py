@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasdl.data.vocabulary import END, NULL, START
+from kerasdl.data.captions.vocabulary import END, NULL, START
 from kerasdl.models.caption_decoder import CaptionDecoder
 from tests.decoding import numpy_reference
 from tests.decoding.problems import FEATURES, features, sharp_decoder

@@ -9,7 +9,7 @@ from kerasdl.configs.captioning import default
 from PIL import Image
 
 from kerasdl.data.captions.readers import CaptionedPicture
-from kerasdl.data.vocabulary import END, NULL, START, Vocabulary
+from kerasdl.data.captions.vocabulary import END, NULL, START, CaptionVocabulary
 from kerasdl.errors import InputError
 from kerasdl.models.caption_decoder import CaptionDecoder
 from kerasdl.models.captioner import ImageCaptioner
@@ -57,7 +57,7 @@ def make_split(captions=CAPTIONS):
 
 
 def make_batches(config=None, captions=CAPTIONS):
-    vocabulary = Vocabulary.build([WORDS])
+    vocabulary = CaptionVocabulary.build(WORDS)
     return captioning.CaptionBatches(
         make_split(captions), vocabulary, config or small_config()
     )
@@ -66,7 +66,7 @@ def make_batches(config=None, captions=CAPTIONS):
 def test_each_caption_once_an_epoch_with_its_picture():
     batches = make_batches()
     assert len(batches) == 3
-    vocabulary = Vocabulary.build([WORDS])
+    vocabulary = CaptionVocabulary.build(WORDS)
     seen = []
     for features, inputs, targets in batches(0):
         for row, tokens, expected in zip(features, inputs, targets, strict=True):
@@ -165,7 +165,7 @@ def test_the_built_in_captioner_fits_its_config():
 
 
 def test_scores_are_of_the_captions(captioner):
-    vocabulary = Vocabulary.build([WORDS])
+    vocabulary = CaptionVocabulary.build(WORDS)
     decode = {"max_length": 6, "beam_size": 1, "length_penalty": 0.0}
     scorer = captioning.CaptionScorer(captioner.decoder, vocabulary, decode)
     split = make_split()

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
-from kerasdl.data.captions.dataset import (
-    SPLITS,
-    CaptionCollector,
-    first_folder,
-    shown,
-)
-from kerasdl.errors import InputError
+from kerasdl.data.captions.dataset import CaptionCollector, first_folder
+from kerasdl.data.json_files import read_json
+from kerasdl.data.splits import SPLITS
+from kerasdl.errors import InputError, shown
 
 _ANNOTATIONS_NAME = re.compile(r"captions_(train|val|test)(.*)\.json")
 
@@ -52,7 +48,7 @@ def read_coco(root: Path, annotations: dict[str, Path], collector: CaptionCollec
     for split, path in annotations.items():
         year = path.stem.removeprefix(f"captions_{split}")
         folder = first_folder(root, (f"{split}{year}", f"images/{split}{year}", "images"))
-        content = _read_json(path)
+        content = read_json(path)
         names = _read_names(path, content, places, collector)
         captions = _read_captions(path, content, collector)
         without = [name for key, name in names.items() if key not in captions]
@@ -123,26 +119,6 @@ def _read_captions(
         if caption is not None:
             captions.setdefault(annotation["image_id"], []).append(caption)
     return captions
-
-
-def _read_json(path: Path) -> object:
-    try:
-        return json.loads(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path}: expected UTF-8, got byte 0x{error.object[error.start]:02x} at byte "
-            f"{error.start + 1}"
-        ) from error
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"{path}: line {error.lineno}: expected JSON, got an error at column "
-            f"{error.colno}: {error.msg}"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        # A number of thousands of digits, or lists nested thousands deep.
-        raise InputError(f"{path}: expected JSON, got {error}") from error
 
 
 def _records(path: Path, content: object, key: str) -> list:

@@ -8,12 +8,11 @@ import posixpath
 from collections.abc import Sequence
 from pathlib import Path
 
+from kerasdl.data.captions.tokens import caption_tokens
 from kerasdl.data.pictures.decoding import is_picture_name
+from kerasdl.data.splits import SPLITS
 from kerasdl.data.texts.lines import LineErrors, check_text
-from kerasdl.data.vocabulary import caption_tokens
-from kerasdl.errors import InputError
-
-SPLITS = ("train", "val", "test")
+from kerasdl.errors import InputError, listed, shown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,16 +140,11 @@ class CaptionCollector:
         notes = list(self.notes)
         if self._no_pictures:
             names = list(self._no_pictures)
-            more = ", …" if len(names) > 3 else ""
             notes.append(
                 f"{self._root}: {len(names)} left out, no pictures by their endings: "
-                f"{', '.join(names[:3])}{more}"
+                f"{listed(names)}"
             )
-        if self.errors.count:
-            notes.append(
-                f"{self._root}: {self.errors.count} bad lines skipped, the first: "
-                f"{self.errors.first}"
-            )
+        notes += self.errors.notes(self._root)
         return CaptionDataset(
             **self._splits, skipped_lines=self.errors.count, notes=tuple(notes)
         )
@@ -169,9 +163,3 @@ def first_folder(root: Path, folders: Sequence[str]) -> Path:
         f"{root}: expected the pictures in one of the folders {', '.join(folders)}, got "
         "none of them"
     )
-
-
-def shown(value: object, limit: int = 60) -> str:
-    """A value as an error message shows it: on one line, shortened."""
-    text = repr(value)
-    return text if len(text) <= limit else f"{text[:limit]}…"

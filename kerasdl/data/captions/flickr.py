@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from kerasdl.data.captions.dataset import CaptionCollector, first_folder, shown
+from kerasdl.data.captions.dataset import CaptionCollector, first_folder
 from kerasdl.data.texts.lines import read_lines
+from kerasdl.errors import shown
 
 CAPTIONS_NAME = "Flickr8k.token.txt"
 LIST_NAMES = {

@@ -18,6 +18,7 @@ and COCO none.
 from __future__ import annotations
 
 import re
+import unicodedata
 
 # A word before a space or the end, and no special case: nearly every token.
 _PLAIN = re.compile(r"[a-z]+(?= |\Z)", re.IGNORECASE)
@@ -25,7 +26,13 @@ _CONTRACTED = frozenset(("cannot", "gonna", "gotta", "lemme", "gimme", "wanna"))
 
 # Letters, less the numbers that Python counts as word characters (², ½, Ⅳ).
 _LETTER = r"[^\W\d_\xb2\xb3\xb9\xbc-\xbe\u2070-\u209c\u2150-\u218b\u2460-\u249b]"
-_LETTERS = rf"(?:{_LETTER}|[\xad\u0300-\u036f]|&[aeiou](?:acute|grave|uml);)"
+# Vowel signs and joiners, which are no letters to Python and parts of words all the same.
+_MARKS = "".join(
+    character
+    for character in map(chr, range(0x300, 0x1F000))
+    if unicodedata.category(character) in ("Mn", "Mc") or character in "\u200c\u200d"
+)
+_LETTERS = rf"(?:{_LETTER}|[\xad{_MARKS}]|&[aeiou](?:acute|grave|uml);)"
 _WORD = rf"{_LETTERS}(?:{_LETTERS}|\d)*(?:[.!?]{_LETTERS}(?:{_LETTERS}|\d)*)*"
 _ALNUM = rf"(?:{_LETTER}|\d)"
 _APOSTROPHE = r"(?:['\x92\u2019]|&apos;)"

@@ -12,7 +12,7 @@ from kerasdl.data.captions.dataset import (
     CaptionedPicture,
 )
 from kerasdl.data.captions.flickr import CAPTIONS_NAME, find_flickr8k, read_flickr8k
-from kerasdl.data.captions.tables import TABLE_NAMES, find_table, read_table
+from kerasdl.data.captions.tables import TABLE_NAMES, find_tables, read_tables
 from kerasdl.data.texts.lines import LineErrors
 from kerasdl.errors import InputError
 
@@ -56,8 +56,8 @@ def read_captions(
         read_flickr8k(root, captions_path, collector)
     elif annotations := find_coco(root):
         read_coco(root, annotations, collector)
-    elif table := find_table(root):
-        read_table(table, collector)
+    elif tables := find_tables(root):
+        read_tables(root, tables, collector)
     else:
         raise InputError(
             f"{root}: expected {CAPTIONS_NAME}, annotations/captions_*.json or one of "

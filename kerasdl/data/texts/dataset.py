@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import decimal
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from kerasdl.data.captions.dataset import shown
-from kerasdl.data.captions.tables import VALIDATION_SHARE
+from kerasdl.data.splits import SPLITS, VALIDATION_SHARE
 from kerasdl.data.texts.lines import LineErrors
-from kerasdl.errors import InputError
+from kerasdl.data.vocabulary import check_class_names
+from kerasdl.errors import InputError, listed, shown
 
-SPLITS = ("train", "val", "test")
+MAX_LABEL_CHARACTERS = 100
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)", re.ASCII)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,8 +71,8 @@ class TextCollector:
     Args:
         source: The data set's name or folder, for messages.
         labels: The labels that there may be, in the order of their classes; none: those
-            of the training split, in numerical order where all are numbers, else in the
-            order of their code points.
+            of the training split, in numerical order if all are numbers, else by code
+            points.
         errors: What becomes of a bad line.
 
     Attributes:
@@ -146,16 +149,11 @@ class TextCollector:
             split: self._numbered(records, classes)
             for split, records in self._records.items()
         }
-        if self.errors.count:
-            self.notes.append(
-                f"{self.source}: {self.errors.count} bad lines skipped, the first: "
-                f"{self.errors.first}"
-            )
         return TextDataset(
             **splits,
             label_names=names,
             skipped_lines=self.errors.count,
-            notes=tuple(self.notes),
+            notes=(*self.notes, *self.errors.notes(self.source)),
         )
 
     def _label_names(self) -> tuple[str, ...]:
@@ -172,6 +170,14 @@ class TextCollector:
             raise InputError(
                 f"{self.source}: expected two labels or more, got {shown(names[0])} alone"
             )
+        check_class_names(names, self.source)
+        if all(map(is_number, names)) and len(set(map(decimal.Decimal, names))) < len(
+            names
+        ):
+            raise InputError(
+                f"{self.source}: expected each number to be spelt in one way, got the "
+                f"labels {listed(list(names), 10)}"
+            )
         return names
 
     def _numbered(
@@ -187,19 +193,24 @@ class TextCollector:
         return LabelledTexts([record.text for record in known], labels)
 
     def _report_label(self, record: Record, names: Sequence[str]) -> None:
-        expected = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
         self.errors.report(
-            f"{record.where}: expected a label of {expected}, got {shown(record.label)}"
+            f"{record.where}: expected a label of {listed(list(names), 10)}, got "
+            f"{shown(record.label)}"
         )
 
 
-def sort_labels(labels: Iterable[str]) -> tuple[str, ...]:
-    """Labels in numerical order where all are whole numbers, else by code points.
+def is_number(label: str) -> bool:
+    """Whether a label is a decimal number: 3, -1, 0.5."""
+    return len(label) <= MAX_LABEL_CHARACTERS and bool(_NUMBER.fullmatch(label))
 
-    >>> sort_labels(["10", "9", "0"]), sort_labels(["spam", "ham"])
-    (('0', '9', '10'), ('ham', 'spam'))
+
+def sort_labels(labels: Iterable[str]) -> tuple[str, ...]:
+    """Labels in numerical order where all are numbers, else by code points.
+
+    >>> sort_labels(["10", "9", "-1"]), sort_labels(["spam", "ham"])
+    (('-1', '9', '10'), ('ham', 'spam'))
     """
     labels = list(labels)
-    if all(label.isascii() and label.isdigit() for label in labels):
-        return tuple(sorted(labels, key=lambda label: (int(label), label)))
+    if all(map(is_number, labels)):
+        return tuple(sorted(labels, key=lambda label: (decimal.Decimal(label), label)))
     return tuple(sorted(labels))

@@ -8,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 
 from kerasdl.data.texts.tokens import (
-    SPECIAL_TOKENS,
     UNKNOWN,
     TextVocabulary,
     Tokenizer,
@@ -67,7 +66,7 @@ class VocabularyTable(tf.Module):
         super().__init__()
         ids = np.arange(len(vocabulary), dtype=np.int64)
         # A word spelt like padding is a word all the same, and an unknown one.
-        ids[: len(SPECIAL_TOKENS)] = UNKNOWN
+        ids[: len(vocabulary.special_tokens)] = UNKNOWN
         self.table = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(
                 tf.constant([token.encode() for token in vocabulary.tokens]),

@@ -1,24 +1,30 @@
-"""Readers of labelled texts: `LABEL sentence` lines, CSV and TSV tables, TFDS sets."""
+"""Readers of labelled texts: lines with their labels, tables, TFDS sets."""
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from kerasdl.data.captions.dataset import shown
-from kerasdl.data.captions.tables import SPLIT_NAMES
-from kerasdl.data.texts.dataset import Record, TextCollector, TextDataset
+from kerasdl.data.splits import split_named
+from kerasdl.data.texts.dataset import (
+    MAX_LABEL_CHARACTERS,
+    Record,
+    TextCollector,
+    TextDataset,
+    is_number,
+)
 from kerasdl.data.texts.lines import LineErrors, read_lines
-from kerasdl.data.texts.tokens import split_tokens
-from kerasdl.errors import InputError
+from kerasdl.data.texts.tables import read_header, read_records, read_rows, with_columns
+from kerasdl.data.tfds_sets import PREFIX
+from kerasdl.data.vocabulary import split_tokens
+from kerasdl.errors import InputError, shown
 
 LINE_SUFFIX = ".txt"
 TABLE_SUFFIXES = (".csv", ".tsv")
 SUFFIXES = (LINE_SUFFIX, *TABLE_SUFFIXES)
-TFDS_PREFIX = "tfds:"
 SPLIT_COLUMN = "split"
+FASTTEXT_PREFIX = "__label__"
 
 
 def read_texts(
@@ -39,6 +45,10 @@ def read_texts(
     `tfds:imdb_reviews` or `tfds:glue/sst2`. Without a validation split a tenth of the
     training texts becomes one.
 
+    A line of a .txt file is `LABEL sentence`, the label a number, or fastText's
+    `__label__NAME sentence`. A table has a header that names its columns; without a
+    header, columns are given by their numbers, counted from 1.
+
     Args:
         root: The folder, the file, or `tfds:NAME`.
         test: A file that is the test split instead of what the set has.
@@ -54,10 +64,10 @@ def read_texts(
     """
     collector = TextCollector(root, labels, LineErrors(skip_bad_lines))
     columns = (text_column, label_column)
-    if root.startswith(TFDS_PREFIX):
+    if root.startswith(PREFIX):
         from kerasdl.data.texts.tfds_sets import read_tfds
 
-        read_tfds(root.removeprefix(TFDS_PREFIX), collector, *columns, tfds_folder)
+        read_tfds(root.removeprefix(PREFIX), collector, *columns, tfds_folder)
     else:
         for split, path in _files(Path(root)).items():
             if split == "test" and test:
@@ -65,7 +75,7 @@ def read_texts(
             _read_into(collector, split, path, *columns)
     if test:
         collector.drop("test")
-        for _, record in read_records(Path(test), collector.errors, *columns):
+        for _, record in read_labelled(Path(test), collector.errors, *columns):
             collector.add("test", record)
     collector.hold_out_validation()
     return collector.dataset()
@@ -81,7 +91,8 @@ def _files(root: Path) -> dict[str, Path]:
         )
     files: dict[str, Path] = {}
     for path in sorted(root.iterdir()):
-        split = SPLIT_NAMES.get(path.stem.lower())
+        # fastText's own data sets come as train.ft.txt.
+        split = split_named(path.stem.lower().removesuffix(".ft"))
         if split is None or path.suffix.lower() not in SUFFIXES:
             continue
         if split in files:
@@ -101,21 +112,18 @@ def _files(root: Path) -> dict[str, Path]:
 def _read_into(
     collector: TextCollector, split: str, path: Path, text: str, label: str
 ) -> None:
-    for row_split, record in read_records(path, collector.errors, text, label):
-        chosen = split
-        if row_split:
-            named = SPLIT_NAMES.get(row_split.lower())
-            if named is None:
-                collector.errors.report(
-                    f"{record.where}: expected a split of train, val or test, got "
-                    f"{shown(row_split)}"
-                )
-                continue
-            chosen = named
-        collector.add(chosen, record)
+    for row_split, record in read_labelled(path, collector.errors, text, label):
+        named = split_named(row_split) if row_split else split
+        if named is None:
+            collector.errors.report(
+                f"{record.where}: expected a split of train, val or test, got "
+                f"{shown(row_split)}"
+            )
+        else:
+            collector.add(named, record)
 
 
-def read_records(
+def read_labelled(
     path: Path, errors: LineErrors, text_column: str, label_column: str
 ) -> Iterator[tuple[str, Record]]:
     """The records of one file, with the split that a table names for each, or "".
@@ -126,86 +134,77 @@ def read_records(
     """
     suffix = path.suffix.lower()
     if suffix == LINE_SUFFIX:
-        yield from (("", record) for record in _label_lines(path, errors))
+        records = _label_lines(path, errors)
     elif suffix in TABLE_SUFFIXES:
-        yield from _table_rows(path, errors, text_column, label_column)
+        records = _table_rows(path, errors, text_column, label_column)
     else:
         raise InputError(
             f"{path}: expected a file ending in {', '.join(SUFFIXES)}, got "
             f"{shown(path.name)}"
         )
+    for split, record in records:
+        if not record.label:
+            errors.report(f"{record.where}: expected a label, got none")
+        elif len(record.label) > MAX_LABEL_CHARACTERS:
+            errors.report(
+                f"{record.where}: expected a label of at most {MAX_LABEL_CHARACTERS} "
+                f"characters, got {len(record.label)}"
+            )
+        elif len(record.label.splitlines()) > 1:
+            errors.report(
+                f"{record.where}: expected a label on one line, got {shown(record.label)}"
+            )
+        elif not split_tokens(record.text):
+            errors.report(f"{record.where}: expected a sentence or text, got none")
+        else:
+            yield split, record
 
 
-def _label_lines(path: Path, errors: LineErrors) -> Iterator[Record]:
-    """`LABEL sentence` lines; the label is a whole number."""
+def _label_lines(path: Path, errors: LineErrors) -> Iterator[tuple[str, Record]]:
+    """`LABEL sentence` lines; the first says whether they are fastText's."""
+    is_fasttext: bool | None = None
     for number, line in read_lines(path, errors):
         where = f"{path}: line {number}"
         label, _, text = line.lstrip(" \t").partition(" ")
         if "\t" in label:
             label, _, text = line.lstrip(" \t").partition("\t")
-        if not (label.isascii() and label.isdigit()):
+        if is_fasttext is None:
+            is_fasttext = label.startswith(FASTTEXT_PREFIX)
+        name = label.removeprefix(FASTTEXT_PREFIX)
+        if is_fasttext and (name == label or text.lstrip().startswith(FASTTEXT_PREFIX)):
             errors.report(
-                f"{where}: expected a line to begin with its label, a whole number, got "
+                f"{where}: expected a line to begin with one label, {FASTTEXT_PREFIX} "
+                f"and a name, got {shown(line)}"
+            )
+        elif not is_fasttext and not is_number(label):
+            errors.report(
+                f"{where}: expected a line to begin with its label, a number, got "
                 f"{shown(label)}"
             )
-        elif not split_tokens(text):
-            errors.report(f"{where}: expected a sentence after the label, got none")
         else:
-            yield Record(where, label, text)
+            yield "", Record(where, name, text)
 
 
 def _table_rows(
     path: Path, errors: LineErrors, text_column: str, label_column: str
 ) -> Iterator[tuple[str, Record]]:
-    """The rows of a table with a header; a field in quotes ends on its line."""
-    tabs = path.suffix.lower() == ".tsv"
-    # Without its header nothing else can be read, so that line is never skipped.
-    _, line = next(read_lines(path, LineErrors()), (1, ""))
-    header = [field.strip() for field in _fields(line, tabs) or ()]
-    for column in (text_column, label_column):
+    where, header = read_header(path)
+    names = (text_column, label_column)
+    if all(name.isascii() and name.isdigit() for name in names) and not (
+        set(names) <= set(header)
+    ):
+        # No header: columns by number.
+        header = [str(number) for number in range(1, len(header) + 1)]
+        rows = with_columns(read_rows(path, errors), errors, header)
+    else:
+        rows = read_records(path, errors, header)
+    for column in names:
         if header.count(column) != 1:
             raise InputError(
-                f"{path}: line 1: expected a header with the column {column!r} once, got "
-                f"{shown(line)} (--config.data.text_column and label_column name others)"
+                f"{where}: expected a header with the column {column!r} once, got "
+                f"{shown(','.join(header))} (--config.data.text_column and label_column "
+                "name others, or give their numbers for a table without a header)"
             )
-    for number, line in read_lines(path, errors):
-        if number == 1:
-            continue
-        where = f"{path}: line {number}"
-        fields = _fields(line, tabs)
-        if fields is None:
-            errors.report(
-                f"{where}: expected quotes that close on the line, got {shown(line)}"
-            )
-        elif len(fields) != len(header):
-            errors.report(
-                f"{where}: expected {len(header)} fields, got {len(fields)}: "
-                f"{shown(line)}"
-            )
-        else:
-            row = dict(zip(header, fields, strict=True))
-            label, text = row[label_column].strip(), row[text_column]
-            if not label:
-                errors.report(f"{where}: expected a label, got none")
-            elif not split_tokens(text):
-                errors.report(f"{where}: expected a text, got none")
-            else:
-                yield row.get(SPLIT_COLUMN, "").strip(), Record(where, label, text)
-
-
-def _fields(line: str, tabs: bool) -> list[str] | None:
-    if tabs:
-        return line.split("\t")  # TSV has no quotes: a `"` is a character of the text
-    try:
-        return next(csv.reader([line], strict=True), [])
-    except csv.Error:
-        return None
-
-
-def read_sentences(path: Path, errors: LineErrors) -> list[tuple[int, str]]:
-    """Unlabelled sentences, one a line, with their line numbers.
-
-    Raises:
-        InputError: The file cannot be read, or a line is bad and not to be skipped.
-    """
-    return list(read_lines(path, errors))
+    for where, row in rows:
+        split = row.get(SPLIT_COLUMN, "").strip()
+        yield split, Record(where, row[label_column].strip(), row[text_column])

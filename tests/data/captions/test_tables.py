@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kerasdl.data.captions.readers import read_captions
-from kerasdl.data.vocabulary import caption_tokens
+from kerasdl.data.captions.tokens import caption_tokens
 from kerasdl.errors import InputError
 from tests.data.captions.caption_files import examples, summary, table_of, write
 
@@ -81,8 +81,8 @@ def test_without_splits_few_pictures(tmp_path, count, val):
     [
         (b"b.jpg,A cat", r"3 fields \(image,caption,split\), got 2: 'b.jpg,A cat'"),
         (b"b.jpg,A, cat,val", "3 fields .*, got 4: 'b.jpg,A, cat,val'"),
-        (b'b.jpg,"A cat,val', "quotes that close on the line, got"),
-        (b'b.jpg,"A" cat,val', "quotes that close on the line, got"),
+        (b'b.jpg,"A cat,val', "quotes that close: "),
+        (b'b.jpg,"A" cat,val', "comma-separated fields, got ',' expected after"),
         (b"b.jpg,A cat,holdout", "a split of train, val or test, got 'holdout'"),
         (b"b.jpg,A cat,", "a split of train, val or test, got ''"),
         (b"a.jpg,A cat,val", "in one split, got 'a.jpg' in val, .*train in .*: line 2"),
@@ -90,7 +90,6 @@ def test_without_splits_few_pictures(tmp_path, count, val):
         (b"b.jpg,...,val", "a caption with a word in it, got '...'"),
         (b"../b.jpg,A cat,val", "inside the data set's folder, got '../b.jpg'"),
         (b",A cat,val", "expected text, got none"),
-        (b"", "expected text, got none"),
         (b"b.jpg,A c\xe3t,val", "expected UTF-8, got byte 0xe3 at byte 10"),
         (b"b.jpg,A c\0t,val", "got NUL at character 10"),
     ],
@@ -112,9 +111,8 @@ def test_csv_names_a_bad_line(tmp_path, line, message):
     ("header", "message"),
     [
         ("a.jpg,A dog", "header image,caption.*, got 'a.jpg,A dog'"),
-        ("image,captions", "header image,caption.*, got 'image,captions'"),
+        ("image,words", "header image,caption.*, got 'image,words'"),
         ("image,caption,image", "each column once, got 'image,caption,image'"),
-        ("", "expected text, got none"),
     ],
 )
 def test_csv_refuses_another_header_even_where_bad_lines_are_skipped(
@@ -134,7 +132,7 @@ def test_csv_that_is_empty(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", "a JSON object with the strings image, caption .*, got '{'"),
+        ("{", "a JSON object, got '{'"),
         ('["b.jpg", "A cat"]', "a JSON object"),
         ('{"image": "b.jpg"}', "a JSON object"),
         ('{"image": "b.jpg", "caption": 3}', "a JSON object"),

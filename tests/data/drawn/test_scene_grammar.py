@@ -5,9 +5,10 @@ import re
 
 import pytest
 
+from kerasdl.data.captions.tokens import caption_tokens
+from kerasdl.data.captions.vocabulary import CaptionVocabulary
 from kerasdl.data.drawn import scene_content
 from kerasdl.data.drawn.scene_grammar import CAPTIONS_PER_PICTURE, WORDINGS, captions_of
-from kerasdl.data.vocabulary import Vocabulary, caption_tokens
 from kerasdl.metrics.captions import coco_scores
 
 NOUN = (
@@ -138,7 +139,7 @@ def test_captions_are_lower_case_words_between_single_spaces(drawn):
 
 
 def test_a_few_dozen_words(drawn):
-    vocabulary = Vocabulary.build(
+    vocabulary = CaptionVocabulary.build(
         caption_tokens(caption) for scene in drawn for caption in captions_of(scene)
     )
     assert 40 <= len(vocabulary) - 4 <= 60

@@ -1,8 +1,15 @@
+import os
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kerasdl.data.texts.lines import MAX_LINE_CHARACTERS, LineErrors, read_lines
+from kerasdl.data.texts.lines import (
+    MAX_LINE_CHARACTERS,
+    LineErrors,
+    read_lines,
+    read_unlabelled,
+)
 from kerasdl.errors import InputError
 
 
@@ -48,8 +55,38 @@ def test_skipping_keeps_the_first_message(tmp_path):
     errors = LineErrors(skip=True)
     content = b"a\n\nb\n\xff\nc\x00\nd\n"
     assert lines_of(tmp_path, content, errors) == [(1, "a"), (3, "b"), (6, "d")]
-    assert errors.count == 3
-    assert errors.first.endswith("lines.txt: line 2: expected text, got none")
+    assert errors.count == 2
+    assert errors.first.endswith(
+        "lines.txt: line 4: expected UTF-8, got byte 0xff at byte 1"
+    )
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_blank_lines_are_passed_over_and_keep_their_places(tmp_path, end):
+    path = tmp_path / "lines.txt"
+    lines = ["\ufeffa film", "", " \t", "bad\0", "good", ""]
+    path.write_bytes("".join(f"{line}{end}" for line in lines).encode())
+    errors = LineErrors(skip=True)
+    assert list(read_lines(path, errors)) == [(1, "a film"), (5, "good")]
+    assert errors.count == 1
+    assert read_unlabelled(path, errors) == ["a film", "", "", "", "good", ""]
+    path.write_text("\n \n")
+    with pytest.raises(InputError, match=r"lines.txt: expected sentences, .* got none"):
+        read_unlabelled(path, errors)
+
+
+def test_a_pipe_or_a_device_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe.txt")
+    for path in (tmp_path / "pipe.txt", "/dev/zero"):
+        with pytest.raises(InputError, match=f"{path}: .*expected a regular file"):
+            list(read_lines(path, LineErrors(skip=True)))
+
+
+def test_a_huge_line_without_an_end_is_refused_at_once(tmp_path):
+    with open(tmp_path / "sparse.txt", "wb") as file:
+        file.truncate(8 * 2**30)
+    with pytest.raises(InputError, match=r"line 1: .*, got more than 400005 bytes"):
+        list(read_lines(tmp_path / "sparse.txt", LineErrors()))
 
 
 @given(

@@ -1,3 +1,4 @@
+import csv
 import re
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kerasdl.data.texts import tables
 from kerasdl.data.texts.dataset import sort_labels
 from kerasdl.data.texts.readers import read_texts
 from kerasdl.errors import InputError
@@ -45,13 +47,11 @@ def test_label_lines(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        (b"", "expected text, got none"),
-        (b"   ", "expected text, got none"),
-        (b"good food", "begin with its label, a whole number, got 'good'"),
-        (b"-1 food", "begin with its label, a whole number, got '-1'"),
-        ("١ food".encode(), "a whole number, got '١'"),
-        (b"1", "expected a sentence after the label, got none"),
-        (b"1 \t ", "expected a sentence after the label, got none"),
+        (b"good food", "begin with its label, a number, got 'good'"),
+        (b"1" * 5000 + b" food", "its label, a number, got '1111"),
+        ("١ food".encode(), "a number, got '١'"),
+        (b"1", "expected a sentence or text, got none"),
+        (b"1 \t ", "expected a sentence or text, got none"),
         (b"1 caf\xe9", "expected UTF-8, got byte 0xe9 at byte 6"),
         (b"1 a\0b", "expected text, got NUL at character 4"),
         (b"1 " + b"a" * 100_000, "expected at most 100000 characters, got 100002"),
@@ -122,10 +122,10 @@ def test_a_table_may_name_splits(tmp_path):
         ("", "line 1: expected a header with the column 'text' once, got ''"),
         ("text,text,label\n", "column 'text' once, got 'text,text,label'"),
         ("text,stars\n", "column 'label' once"),
-        ("text,label\na\n", "line 2: expected 2 fields, got 1"),
-        ('text,label\n"a,b\n', "line 2: expected quotes that close on the line"),
+        ("text,label\na\n", "line 2: expected 2 fields (text,label), got 1"),
+        ('text,label\n"a,b\n', "line 2: expected quotes that close"),
         ("text,label\na, \n", "line 2: expected a label, got none"),
-        ("text,label\n ,b\n", "line 2: expected a text, got none"),
+        ("text,label\n ,b\n", "line 2: expected a sentence or text, got none"),
     ],
 )
 def test_bad_tables(tmp_path, content, message):
@@ -215,3 +215,129 @@ def test_written_lines_are_read(tmp_path_factory, pairs):
 def test_labels_sort_as_numbers_where_all_are():
     assert sort_labels({"2", "10", "1"}) == ("1", "2", "10")
     assert sort_labels({"2", "10", "a"}) == ("10", "2", "a")
+
+
+def test_labels_that_are_numbers_may_be_negative_or_decimal(tmp_path):
+    assert sort_labels(["1", "0", "-1", "-2"]) == ("-2", "-1", "0", "1")
+    assert sort_labels(["10.0", "2.0", "-.5", "+3."]) == ("-.5", "2.0", "+3.", "10.0")
+    root = write(tmp_path, train_txt="-1 bad\n0 so so\n1 good\n", dev_txt="1 good\n")
+    assert read(root).label_names == ("-1", "0", "1")
+    write(tmp_path, train_txt="1 bad\n1.0 so so\n2 good\n")
+    with pytest.raises(InputError, match=r"number to be spelt in one way, got .* 1, 1.0"):
+        read(root)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("train.txt", ["", "0 bad", " ", "1 good", ""]),
+        ("train.csv", ["text,label", "", "bad,0", "good,1", " \t"]),
+        ("train.tsv", ["text\tlabel", "bad\t0", "", "good\t1", ""]),
+    ],
+)
+def test_blank_lines_are_passed_over(tmp_path, name, lines, end):
+    (tmp_path / name).write_bytes(end.join([*lines, ""]).encode("utf-8-sig"))
+    (tmp_path / "dev.txt").write_text("1 x\n")
+    dataset = read(tmp_path)
+    assert (dataset.train.texts, dataset.skipped_lines) == (["bad", "good"], 0)
+
+
+def test_a_quoted_field_may_hold_line_breaks_commas_and_quotes(tmp_path):
+    content = 'text,label\n"good film\n\nnot ""bad"", no",1\nawful,0\n'
+    root = write(tmp_path, train_csv=content, dev_csv="text,label\nfine,1\n")
+    for skip in (False, True):
+        dataset = read(root, skip_bad_lines=skip)
+        assert dataset.train.texts == ['good film\n\nnot "bad", no', "awful"]
+        assert dataset.skipped_lines == 0
+
+
+def test_a_quote_that_does_not_close_costs_one_line(tmp_path):
+    write(tmp_path, train_csv='text,label\n"lost,1\ngood,1\n"b,\nad",0\n')
+    write(tmp_path, dev_csv="text,label\ngood,1\n")
+    with pytest.raises(InputError, match=r"line 2: expected comma-separated fields"):
+        read(tmp_path)
+    dataset = read(tmp_path, skip_bad_lines=True)
+    assert dataset.train.texts == ["good", "b,\nad"]
+    assert dataset.skipped_lines == 1
+
+
+def test_many_quotes_that_do_not_close_are_no_table(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "MOST_UNCLOSED", 2)
+    unclosed = '"a\n' + f"{'b' * 9_999}\n" * 11
+    write(tmp_path, train_csv="text,label\n" + unclosed * 3)
+    with pytest.raises(InputError, match="quotes before it do not close: no table"):
+        read(tmp_path, skip_bad_lines=True)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(
+        st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"))
+        .map(lambda text: f"x{text}")
+        .map(lambda text: "\n".join(text.split("\n"))),
+        min_size=2,
+    )
+)
+def test_tables_are_read_as_they_were_written(tmp_path_factory, texts):
+    path = tmp_path_factory.mktemp("table") / "all.csv"
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["label", "text", "split"])
+        writer.writerows([i % 2, text, "train"] for i, text in enumerate(texts))
+        writer.writerow([0, "validated", "val"])
+    assert read(path).train.texts == texts
+
+
+def test_fasttext_lines(tmp_path):
+    lines = "__label__pos a good film\n__label__neg bad , bad\n"
+    (tmp_path / "train.ft.txt").write_text(lines)
+    (tmp_path / "valid.txt").write_text("__label__neg awful\n")
+    dataset = read(tmp_path)
+    assert dataset.label_names == ("neg", "pos")
+    assert dataset.train.texts == ["a good film", "bad , bad"]
+    assert dataset.val.labels.tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    "line", ["no label", "1 number", "__label__a __label__b two labels", "__label__ none"]
+)
+def test_bad_fasttext_lines(tmp_path, line):
+    path = tmp_path / "all.txt"
+    path.write_text(f"__label__a one\n{line}\n__label__b two\n__label__b three\n")
+    with pytest.raises(InputError, match=r"all.txt: line 2: expected a l"):
+        read(path)
+    assert read(path, skip_bad_lines=True).skipped_lines == 1
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv"])
+def test_tables_without_a_header_by_column_number(tmp_path, suffix):
+    rows = [("3", "title", "the text"), ("1", "t", "other"), ("3", "u", "more")]
+    between = {"csv": ",", "tsv": "\t"}[suffix]
+    for split in ("train", "test", "val"):
+        content = "".join(between.join(row) + "\n" for row in rows)
+        (tmp_path / f"{split}.{suffix}").write_text(content)
+    dataset = read(tmp_path, text_column="3", label_column="1")
+    assert dataset.train.texts == ["the text", "other", "more"]
+    assert dataset.label_names == ("1", "3")
+    with pytest.raises(InputError, match=r"line 1: expected .* the column '9'"):
+        read(tmp_path, text_column="9", label_column="1")
+
+
+def test_a_column_whose_name_is_a_number(tmp_path):
+    write(tmp_path, train_csv="2,1\na,x\nb,y\n", dev_csv="2,1\na,x\n")
+    assert read(tmp_path, text_column="1", label_column="2").train.texts == ["x", "y"]
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        ("9" * 5000, "expected a label of at most 100 characters, got 5000"),
+        ('"dog\ncat"', r"expected a label on one line, got 'dog\ncat'"),
+    ],
+)
+def test_labels_that_would_shift_others_or_hang(tmp_path, label, message):
+    path = tmp_path / "all.csv"
+    path.write_text(f"label,text\na,x\nb,y\n{label},z\n")
+    with pytest.raises(InputError, match=re.escape(f"{path}: line 4: {message}")):
+        read(path)

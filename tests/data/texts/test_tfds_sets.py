@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from kerasdl.data.texts import tfds_sets
+from kerasdl.data import tfds_sets
 from kerasdl.data.texts.readers import read_texts
-from kerasdl.data.texts.tfds_sets import check_reachable
+from kerasdl.data.tfds_sets import check_reachable
 from kerasdl.errors import InputError
 
 EXAMPLES = {
@@ -81,7 +81,7 @@ def test_a_set_by_name(tmp_path):
 
 
 def test_column_that_is_not_there(tmp_path):
-    message = "to name a text feature (premise, sentence), got 'text'"
+    message = "of the name 'text', got the features premise, sentence"
     with pytest.raises(InputError, match=re.escape(message)):
         read(tmp_path, name="tfds:tiny_pairs")
     read(tmp_path, name="tfds:tiny_pairs", text_column="sentence")

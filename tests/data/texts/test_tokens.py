@@ -93,7 +93,7 @@ def test_vocabulary_goes_through_a_file(tmp_path_factory, texts):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "line 1: expected one word, got ''"),
+        (b"", "line 1: expected <NULL>, got ''"),
         (b"<NULL>\n", "line 2: expected <UNK>, got the end of the file"),
         (b"<NULL>\n<START>\n", "line 2: expected <UNK>, got '<START>'"),
         (b"<NULL>\n<UNK>\na b\n", "line 3: expected one word, got 'a b'"),
@@ -128,3 +128,46 @@ def test_padded_rows_hold_the_sentences(rows, random):
 def test_ids_of_special_tokens():
     assert (PADDING, UNKNOWN) == (0, 1)
     assert TextVocabulary([]).tokens == ("<NULL>", "<UNK>")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"null",
+        b"[]",
+        b'"whitespace"',
+        b'{"kind": 1}',
+        b'{"max_tokens": "9"}',
+        b'{"max_tokens": true}',
+        b'{"max_tokens": 1.5}',
+        b'{"max_tokens": 0}',
+        b'{"kind": "bpe"}',
+        b'{"kind": "whitespace", "extra": 1}',
+        b"{",
+        b"\xff",
+        b"[" * 100_000,
+        b'{"max_tokens": ' + b"9" * 5000 + b"}",
+    ],
+)
+def test_a_damaged_tokenizer_file_is_refused_in_one_line(tmp_path, content):
+    path = tmp_path / "tokenizer.json"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"tokenizer\.json: ") as caught:
+        Tokenizer.load(path)
+    assert len(str(caught.value)) < 400
+    with pytest.raises(InputError, match="zip: "):
+        Tokenizer.from_json(content, "zip")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("bom", ["", "\ufeff"])
+def test_a_vocabulary_that_an_editor_saved_is_the_same(tmp_path, end, bom):
+    vocabulary = TextVocabulary(["good", "b\xa0d", "caf\u00e9"])
+    text = vocabulary.to_bytes().decode()
+    (tmp_path / "vocab.txt").write_bytes((bom + text.replace("\n", end)).encode())
+    assert TextVocabulary.load(tmp_path / "vocab.txt") == vocabulary
+
+
+def test_a_carriage_return_within_a_line_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"line 3: expected one word, got 'a\\rb'"):
+        TextVocabulary.from_bytes(b"<NULL>\n<UNK>\na\rb\n")
