@@ -25,7 +25,7 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "InputError": "kerasdl.errors:InputError",
-        "load": "kerasdl.loading:load",
+        "load": "kerasdl.export.loading:load",
         **{
             name: f"{__name__}.{name}"
             for name in __all__

@@ -39,7 +39,7 @@ def main() -> None:
                 train_one(config, workdir)
     if predict:
         command.import_tensorflow()
-        from kerasdl.training.text_prediction import predict_file
+        from kerasdl.prediction.sentences import predict_file
 
         predict_file(workdir, Path(predict), config.data.skip_bad_lines)
 

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms
 
-from kerasdl.data.pictures.decoding import decode_picture, resize_picture
-from kerasdl.errors import InputError
+from kerasdl.data.pictures.decoding import decode_picture, read_bytes, resize_picture
 
 # Format -> (ending of the file, Pillow's name, how it is saved).
 FORMATS = {
@@ -39,19 +38,28 @@ def srgb_profile() -> bytes:
 
 
 def read_srgb(path: str | Path) -> np.ndarray:
-    """The picture at `path` in sRGB: uint8 (H, W, 3), upright.
+    """The picture at `path` in sRGB; see `decode_srgb`.
+
+    Raises:
+        InputError: The file is no picture that can be read.
+    """
+    return decode_srgb(read_bytes(path), str(path))
+
+
+def decode_srgb(data: bytes, name: str) -> np.ndarray:
+    """An encoded picture in sRGB: uint8 (H, W, 3), upright.
 
     Pixels of an embedded RGB profile (Adobe RGB, Display P3, ...) are converted; those of
     other colour models and of damaged profiles are taken as they decode.
 
+    Args:
+        data: The bytes of the file.
+        name: What an error calls the picture.
+
     Raises:
-        InputError: Where the file is no picture that can be read.
+        InputError: It is no picture that can be read.
     """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}.") from error
-    image = decode_picture(data, str(path))
+    image = decode_picture(data, name)
     with Image.open(io.BytesIO(data)) as opened:
         profile = opened.info.get("icc_profile")
     if not profile:

@@ -41,8 +41,8 @@ runpy.run_module("kerasdl.export.predict", run_name="__main__")
     first, second, tiff = [json.loads(line) for line in out.splitlines()]
     run = kerasdl.load(workdir)
     assert first["file"] == str(picture_folder / "0.png")
-    assert first["caption"] == run.caption(picture_folder / "0.png")
-    assert second["caption"] == run.caption(picture_folder / "1.png")
+    assert first["caption"] == run.predict(picture_folder / "0.png")["caption"]
+    assert second["caption"] == run.predict(picture_folder / "1.png")["caption"]
     assert first["caption"] != second["caption"] and first["score"] < 0
     assert (tiff["caption"], tiff["score"]) == (first["caption"], first["score"])
 

@@ -81,7 +81,8 @@ def expected_answers(run, path):
     classifier = kerasdl.load(run)
     lines = path.read_bytes().decode().removesuffix("\n").split("\n")
     texts = [line.removesuffix("\r") for line in lines]
-    return classifier.predict_many(texts), classifier.probabilities(texts)
+    labels = [answer["label"] for answer in classifier.predict(texts)]
+    return labels, classifier.probabilities(texts)
 
 
 def test_saved_model_serves_strings_and_ids_without_kerasdl(

@@ -61,10 +61,12 @@ def test_saved_model(workdir, picture, tmp_path):
     answer = served(image_bytes=tf.constant([data, data, data]))
     trained = kerasdl.load(workdir)
     assert [label.decode() for label in answer["label"].numpy()] == [
-        trained.classify(picture)
+        trained.predict(picture)["label"]
     ] * 3
     np.testing.assert_allclose(
-        answer["probabilities"].numpy()[1], trained.probabilities([picture])[0], atol=0.02
+        answer["probabilities"].numpy()[1],
+        list(trained.predict(picture)["probabilities"].values()),
+        atol=0.02,
     )
 
 
@@ -90,7 +92,9 @@ def test_tflite(workdir, picture, tmp_path, quantize):
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
-    assert done.stdout.strip() == kerasdl.load(workdir).classify(picture), done.stderr
+    assert done.stdout.strip() == kerasdl.load(workdir).predict(picture)["label"], (
+        done.stderr
+    )
 
 
 def test_an_export_that_loses_accuracy_is_refused(workdir):

@@ -110,7 +110,7 @@ def test_report_is_one_file_with_its_pictures(finished):
 def test_it_captions_from_python(finished, folder):
     workdir, done = finished
     captioner = kerasdl.load(workdir)
-    caption = captioner.caption(folder / "test_0.png")
+    caption = captioner.predict(folder / "test_0.png")["caption"]
     assert f"[test] {caption}\n" in done.stdout
 
 

@@ -77,7 +77,7 @@ def test_rows_and_final_figures(finished):
 
 def test_the_run_stylises_other_pictures(finished, tmp_path):
     Image.fromarray(drawn_town(40, seed=5)).save(tmp_path / "other.png")
-    image = kerasdl.load(finished[0]).stylize(tmp_path / "other.png")
+    image = kerasdl.load(finished[0]).predict(tmp_path / "other.png")["image"]
     assert image.shape == (32, 42, 3)
     with Image.open(finished[0] / "result.png") as result:
         assert (np.asarray(result) != image).mean() > 0.5
@@ -169,4 +169,4 @@ def test_a_network_learns(network):
 def test_a_network_keeps_any_pictures_size(network):
     picture = network / "odd.png"
     Image.fromarray(drawn_town(37)[:, :30]).save(picture)
-    assert kerasdl.load(network / "w").stylize(picture).shape == (37, 30, 3)
+    assert kerasdl.load(network / "w").predict(picture)["image"].shape == (37, 30, 3)

@@ -92,7 +92,7 @@ def test_predictions_of_a_file(finished, folder):
     labels = done.stdout.splitlines()
     sentences = (folder / "unlabelled.txt").read_text().splitlines()
     classifier = kerasdl.load(workdir)
-    assert labels == [classifier.predict(sentence) for sentence in sentences]
+    assert labels == [answer["label"] for answer in classifier.predict(sentences)]
     held = (folder / "held.csv").read_text().splitlines()[1:]
     right = np.mean([a == b.split(",")[0] for a, b in zip(labels, held, strict=True)])
     metrics = json.loads((workdir / "metrics.json").read_text())
@@ -196,5 +196,5 @@ def test_several_models_and_their_table(folder, tmp_path):
     assert (workdir / "model.keras").read_bytes() == (
         workdir / best / "model.keras"
     ).read_bytes()
-    assert kerasdl.load(workdir).predict("the food was good .") in ("0", "1")
+    assert kerasdl.load(workdir).predict("the food was good .")["label"] in ("0", "1")
     assert "best_model" in (workdir / "report.html").read_text()

@@ -128,10 +128,14 @@ def test_it_classifies_from_python(finished, folder):
     classifier = kerasdl.load(workdir)
     paths = sorted((folder / "val").glob("*/*.png"))
     metrics = json.loads((workdir / "metrics.json").read_text())
-    right = [classifier.classify(path) == path.parent.name for path in paths]
+    answers = classifier.predict(paths)
+    pairs = zip(answers, paths, strict=True)
+    right = [answer["label"] == path.parent.name for answer, path in pairs]
     assert np.mean(right) == pytest.approx(metrics["val/accuracy"])
-    probabilities = classifier.probabilities(paths[:2])
-    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+    for answer in answers[:2]:
+        probabilities = answer["probabilities"]
+        assert sum(probabilities.values()) == pytest.approx(1, rel=1e-5)
+        assert answer["label"] == max(probabilities, key=probabilities.get)
 
 
 def test_the_backbone_of_a_frozen_run_is_the_pretrained_one(finished):

@@ -67,11 +67,19 @@ def read_picture(path: str | Path) -> np.ndarray:
     Raises:
         InputError: Where the file cannot be read, and as `decode_picture` does.
     """
+    return decode_picture(read_bytes(path), str(path))
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """The bytes of the file at `path`.
+
+    Raises:
+        InputError: The file cannot be read.
+    """
     try:
-        data = Path(path).read_bytes()
+        return Path(path).read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}.") from error
-    return decode_picture(data, str(path))
 
 
 def decode_picture(data: bytes, name: str) -> np.ndarray:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from kerasdl.data.texts.lines import LineErrors, read_unlabelled
-from kerasdl.loading import load
+from kerasdl.prediction.runs import load_run
 from kerasdl.training.progress import say
 from kerasdl.training.workdir import write_text
 
@@ -29,7 +29,8 @@ def predict_file(workdir: Path, path: Path, skip_bad_lines: bool = False) -> Pat
     """
     errors = LineErrors(skip_bad_lines)
     sentences = read_unlabelled(path, errors)
-    predicted = iter(load(workdir).predict_many([text for text in sentences if text]))
+    answers = load_run(workdir).predict([text for text in sentences if text])
+    predicted = (answer["label"] for answer in answers)
     labels = [next(predicted) if text else "" for text in sentences]
     if errors.count:
         say(f"{errors.count} bad lines got an empty label, the first: {errors.first}")

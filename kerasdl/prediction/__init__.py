@@ -1,0 +1,1 @@
+"""Trained runs and exported artefacts as objects that answer for new inputs."""

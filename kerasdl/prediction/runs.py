@@ -1,0 +1,252 @@
+"""Trained runs, read from the folders that the trainers wrote."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerasdl.data.captions.vocabulary import CaptionVocabulary
+from kerasdl.data.pictures.decoding import prepare_picture
+from kerasdl.data.vocabulary import read_class_names
+from kerasdl.errors import InputError
+from kerasdl.models.captioner import ImageCaptioner
+from kerasdl.prediction.predictor import Answer, Picture, Predictor, class_answers
+from kerasdl.training.workdir import read_run
+
+# How many pictures one call of a model takes.
+BATCH = 32
+
+
+def load_run(workdir: str | Path) -> Predictor:
+    """Loads the best model of a run.
+
+    Args:
+        workdir: The folder that a trainer wrote.
+
+    Raises:
+        InputError: The folder holds no finished run of a known job.
+    """
+    root = Path(workdir)
+    run = read_run(root)
+    if run["job"] not in _LOADERS:
+        raise InputError(
+            f"{root / 'config.json'}: job must be one of {', '.join(_LOADERS)}, "
+            f"got {run['job']!r}."
+        )
+    # A run that optimised one picture leaves that picture, and no model.
+    no_model = run["config"].get("method") == "picture"
+    written = "metrics.json" if no_model else "model.keras"
+    if not (root / written).is_file():
+        raise InputError(
+            f"{str(root)!r} holds no {written}: the run has not finished; start the "
+            "same command again."
+        )
+    return _LOADERS[run["job"]](root, run["config"])
+
+
+def load_model(path: Path) -> keras.Model:
+    """The Keras model in a file, read with Keras's safe mode on.
+
+    Raises:
+        InputError: The file is damaged, or holds no such model.
+    """
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # a damaged archive raises any of a dozen kinds
+        first_line = str(error).partition("\n")[0]
+        raise InputError(f"{path}: not a Keras model that loads: {first_line}") from error
+
+
+class TrainedCaptioner(Predictor):
+    """A trained captioner with its vocabulary and decoding settings.
+
+    Args:
+        root: The run's folder.
+        config: The run's resolved config.
+
+    Attributes:
+        model: The `ImageCaptioner`.
+        vocabulary: The words of its ids.
+    """
+
+    def __init__(self, root: Path, config: Mapping[str, Any]) -> None:
+        self.model: ImageCaptioner = load_model(root / "model.keras")
+        self.vocabulary = CaptionVocabulary.load(root / "vocab.txt")
+        self._decode = dict(config["decode"])
+
+    def answer(self, inputs: Sequence[Picture], **options: Any) -> list[Answer]:
+        """`caption` and `score` of each picture.
+
+        Args:
+            inputs: The pictures.
+            options: Decoding settings to use instead of the run's, such as `beam_size`.
+        """
+        answers = []
+        for images in _batches(inputs, self.model.image_size, "squash"):
+            ids, scores = self.model.generate(images, **{**self._decode, **options})
+            answers += [
+                {"caption": self.vocabulary.decode(row), "score": float(score)}
+                for row, score in zip(np.asarray(ids), np.asarray(scores), strict=True)
+            ]
+        return answers
+
+
+class TrainedClassifier(Predictor):
+    """A trained picture classifier with the names of its classes.
+
+    Args:
+        root: The run's folder.
+        config: The run's resolved config.
+
+    Attributes:
+        model: From RGB (N, S, S, 3) in 0..255 to logits (N, K).
+        labels: The names of the K classes.
+        preparation: How a picture becomes S x S.
+    """
+
+    def __init__(self, root: Path, config: Mapping[str, Any]) -> None:
+        self.model = load_model(root / "model.keras")
+        self.labels = read_class_names(root / "labels.txt")
+        self.preparation = config["data"]["preparation"]
+
+    def answer(self, inputs: Sequence[Picture]) -> list[Answer]:
+        """`label` and `probabilities` of each picture."""
+        answers = []
+        for images in _batches(inputs, self.model.input_shape[1], self.preparation):
+            answers += class_answers(self.labels, self.image_probabilities(images))
+        return answers
+
+    def image_probabilities(self, images: Any) -> np.ndarray:
+        """The probability of each class, float32 (N, K), in the order of `labels`.
+
+        Args:
+            images: Prepared pictures, uint8 or float32 (N, S, S, 3).
+        """
+        logits = self.model(tf.cast(images, tf.float32), training=False)
+        return tf.nn.softmax(logits).numpy()
+
+
+class TrainedTextClassifier(Predictor):
+    """A trained text classifier with its tokenizer, vocabulary and labels.
+
+    Args:
+        root: The run's folder; of a run of several models, the best one's.
+        config: The run's resolved config.
+
+    Attributes:
+        model: A `kerasdl.models.TextClassifier`.
+        tokenizer, vocabulary: From a text to ids.
+        labels: The name of each class.
+    """
+
+    input_kind = "text"
+
+    def __init__(self, root: Path, config: Mapping[str, Any]) -> None:
+        import kerasdl.models.text.models  # registers the classes model.keras names
+        from kerasdl.data.texts.graph import TextEncoder
+        from kerasdl.data.texts.tokens import TextVocabulary, Tokenizer
+        from kerasdl.training.text import TextScorer
+
+        del kerasdl, config
+        self.model = load_model(root / "model.keras")
+        self.vocabulary = TextVocabulary.load(root / "vocab.txt")
+        self.labels = read_class_names(root / "labels.txt")
+        self.tokenizer = Tokenizer.load(root / "tokenizer.json")
+        # Graphs, built once for all texts to come.
+        self._encode = TextEncoder(self.tokenizer, self.vocabulary)
+        self._scorer = TextScorer(self.model)
+
+    def answer(self, inputs: Sequence[str]) -> list[Answer]:
+        """`label` and `probabilities` of each sentence."""
+        if not inputs:
+            return []
+        return class_answers(self.labels, self.probabilities(inputs))
+
+    def probabilities(self, texts: Sequence[str]) -> np.ndarray:
+        """The probability of each class, float32 (N, K), in the order of `labels`."""
+        return self._scorer.probabilities(self._encode(texts))
+
+
+class StyledByRun(Predictor):
+    """A run that optimised a picture; it does the same for other pictures.
+
+    Args:
+        root: The run's folder.
+        config: The run's resolved config.
+    """
+
+    def __init__(self, root: Path, config: Mapping[str, Any]) -> None:
+        from ml_collections import ConfigDict
+
+        del root
+        self._config = ConfigDict(dict(config))
+
+    def answer(self, inputs: Sequence[Picture]) -> list[Answer]:
+        """`image`, each picture in the run's style."""
+        from kerasdl.style.transfer import stylize
+        from kerasdl.training.style import style_options, style_pictures
+
+        styles, options = style_pictures(self._config), style_options(self._config)
+        return [
+            {"image": stylize(_srgb(picture), styles, options=options).image}
+            for picture in inputs
+        ]
+
+
+class TrainedPainter(Predictor):
+    """A run that trained a network for one style.
+
+    Args:
+        root: The run's folder.
+        config: The run's resolved config.
+
+    Attributes:
+        model: The `kerasdl.models.StylePainter`.
+    """
+
+    def __init__(self, root: Path, config: Mapping[str, Any]) -> None:
+        import kerasdl.models.style_network  # registers the class model.keras names
+
+        del kerasdl, config
+        self.model = load_model(root / "model.keras")
+
+    def answer(self, inputs: Sequence[Picture]) -> list[Answer]:
+        """`image`, each picture in the run's style, at its own size."""
+        from kerasdl.training.style_network import repaint
+
+        return [{"image": repaint(self.model, _srgb(picture))} for picture in inputs]
+
+
+def _batches(pictures: Sequence[Picture], size: int, preparation: str):
+    for start in range(0, len(pictures), BATCH):
+        prepared = [
+            prepare_picture(picture.pixels(), size, preparation)
+            for picture in pictures[start : start + BATCH]
+        ]
+        yield np.stack(prepared).astype(np.float32)
+
+
+def _srgb(picture: Picture) -> np.ndarray:
+    """The pixels of a picture, uint8 (H, W, 3), its colour profile applied."""
+    from kerasdl.style.pictures import decode_srgb
+
+    if picture.data is None:
+        return picture.pixels()
+    return decode_srgb(picture.data, picture.name)
+
+
+def _load_style(root: Path, config: Mapping[str, Any]) -> Predictor:
+    return (StyledByRun if config["method"] == "picture" else TrainedPainter)(
+        root, config
+    )
+
+
+_LOADERS: dict[str, Callable[[Path, Mapping[str, Any]], Predictor]] = {
+    "captioning": TrainedCaptioner,
+    "style": _load_style,
+    "text": TrainedTextClassifier,
+    "transfer": TrainedClassifier,
+}
