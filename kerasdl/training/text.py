@@ -88,7 +88,9 @@ def build_vocabulary(
 ) -> TextVocabulary:
     """The words of the training texts."""
     return TextVocabulary.build(
-        tokens_of(texts, tokenizer), config.data.min_count, config.data.max_words
+        tokens_of(texts, tokenizer),
+        min_count=config.data.min_count,
+        max_size=config.data.max_words,
     )
 
 

@@ -101,12 +101,19 @@ def test_predictions_of_a_file(finished, folder):
 
 def test_bad_lines_of_a_file_to_predict(finished, folder, tmp_path):
     workdir, _ = finished
-    (tmp_path / "f.txt").write_text("the food was good .\n\nthe room was bad .\n")
+    (tmp_path / "f.txt").write_text("the food was good .\n\nthe room\0 was bad .\n")
     done = run(workdir, f"--predict={tmp_path}/f.txt")
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == (
-        f"error: {tmp_path}/f.txt: line 2: expected text, got none"
-    )
+    assert done.stderr.splitlines()[-1].startswith(f"error: {tmp_path}/f.txt: line 3: ")
+
+
+def test_a_blank_line_to_predict_gets_an_empty_answer(finished, folder, tmp_path):
+    workdir, _ = finished
+    (tmp_path / "f.txt").write_text("the food was good .\n\nthe room was bad .\n")
+    done = run(workdir, f"--predict={tmp_path}/f.txt")
+    assert done.returncode == 0
+    first, blank, last = done.stdout.splitlines()
+    assert blank == "" and first and last
 
 
 def test_another_config_in_the_same_folder_is_one_line(finished, folder):
