@@ -1,22 +1,25 @@
 """What the export commands read: their common flags, and the files named there."""
 
+import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from absl import flags
 from kerasdl.export.jobs import Example, Job
 
-from kerasdl.data.pictures.decoding import MOST_BROKEN, is_picture_name
+from kerasdl.data.broken import each_readable
+from kerasdl.data.pictures.files import (
+    find_pictures,
+    is_picture_name,
+    read_picture_bytes,
+)
 from kerasdl.data.texts.lines import LineErrors, read_unlabelled
 from kerasdl.errors import InputError
 
 # How many inputs an export is compared on.
 EXAMPLES = 50
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 def define_export_flags(output: str) -> None:
@@ -68,7 +71,7 @@ def given_examples(input_kind: str, files: Sequence[str]) -> list[Example]:
     """
     if input_kind == "picture":
         paths = picture_files(files, warn)
-        return [Example(str(path), read_bytes(path)) for path in paths]
+        return [Example(str(path), read_picture_bytes(path)) for path in paths]
     return [
         Example(f"{name}: line {number}", sentence.encode())
         for name in files
@@ -94,18 +97,6 @@ def print_summary(path: Path, description: dict[str, Any]) -> None:
     print(f"latency: {latency['median_ms']} ms (median of {latency['inputs']}, batch 1)")
 
 
-def read_bytes(path: Path) -> bytes:
-    """The bytes of a file.
-
-    Raises:
-        InputError: Where it cannot be read.
-    """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}.") from error
-
-
 def spread_flag(argv: Sequence[str], flag: str) -> list[str]:
     """`argv` with the flag repeated before each file, as absl wants it.
 
@@ -128,54 +119,31 @@ def spread_flag(argv: Sequence[str], flag: str) -> list[str]:
 def picture_files(names: Sequence[str], warn: Callable[[str], None]) -> list[Path]:
     """The pictures that `names` are: files, and those directly in folders.
 
-    What does not end as a picture does is no picture, and is listed once.
+    What does not end as a picture does is no picture, and is listed once; hidden files
+    in a folder are not listed either.
 
     Raises:
-        InputError: Where a name is neither file nor folder, or no picture is left.
+        InputError: A name is neither file nor folder, or no picture is left.
     """
-    files: list[Path] = []
+    pictures: list[Path] = []
+    others: list[str] = []
     for name in names:
         path = Path(name)
         if path.is_dir():
-            files += sorted(child for child in path.iterdir() if child.is_file())
-        elif path.exists():
-            files.append(path)
+            found = find_pictures(path, deep=False)
+            pictures += found.pictures
+            others += map(str, found.others)
+        elif os.path.lexists(path):
+            is_picture = is_picture_name(path.name)
+            pictures += [path] * is_picture
+            others += [name] * (not is_picture)
         else:
             raise InputError(f"no such file: {name!r}.")
-    others = [str(path) for path in files if not is_picture_name(path.name)]
     if others:
         warn(f"no picture by its ending, left out: {', '.join(others)}")
-    pictures = [path for path in files if is_picture_name(path.name)]
     if not pictures:
         raise InputError(f"expected a picture, got {', '.join(names) or 'none'}.")
     return pictures
-
-
-def each_readable(
-    items: Sequence[Item], read: Callable[[Item], Result], warn: Callable[[str], None]
-) -> Iterator[Result]:
-    """`read` of each item; those it refuses are skipped with a warning.
-
-    Raises:
-        InputError: In the end, where more than `MOST_BROKEN` of the items were refused;
-            at once, where there is only one.
-    """
-    broken = []
-    for item in items:
-        try:
-            result = read(item)
-        except InputError as error:
-            if len(items) == 1:
-                raise
-            broken.append(str(error))
-            warn(f"skipped: {error}")
-            continue
-        yield result
-    if len(broken) > MOST_BROKEN * len(items):
-        raise InputError(
-            f"{len(broken)} of {len(items)} inputs cannot be read, more than "
-            f"{MOST_BROKEN:.0%}; the first: {broken[0]}"
-        )
 
 
 def warn(message: str) -> None:

@@ -17,6 +17,8 @@ from typing import Any
 from absl import flags
 from kerasdl.export import inputs
 
+from kerasdl.data.broken import each_readable
+from kerasdl.data.pictures.files import read_picture_bytes
 from kerasdl.errors import InputError
 from kerasdl.training import command
 from kerasdl.training.workdir import atomic_path
@@ -27,7 +29,7 @@ def main() -> None:
     model = load_model(flags.FLAGS.model)
 
     def answer(path: Path) -> dict[str, Any]:
-        result = model.predict(inputs.read_bytes(path), str(path))
+        result = model.predict(read_picture_bytes(path), str(path))
         return {"file": str(path), **_with_pictures_written(result, path)}
 
     def answer_line(example: Any) -> dict[str, Any]:
@@ -39,7 +41,7 @@ def main() -> None:
         items, answer = inputs.given_examples("text", flags.FLAGS.input), answer_line
     else:
         items = inputs.picture_files(flags.FLAGS.input, inputs.warn)
-    for result in inputs.each_readable(items, answer, inputs.warn):
+    for result in each_readable(items, answer, inputs.warn):
         if flags.FLAGS.json:
             print(json.dumps(result, ensure_ascii=False), flush=True)
         else:

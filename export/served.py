@@ -1,20 +1,17 @@
 """Prediction from a SavedModel: TensorFlow, no layer or model of kerasdl."""
 
-import io
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
-from kerasdl.data.pictures.decoding import decode_picture
+from kerasdl.data.pictures.decoding import as_jpeg_or_png
 from kerasdl.errors import InputError
 from kerasdl.training.command import import_tensorflow
 
 SIGNATURE = "serving_default"
 # What an input is, by the arguments of the signature.
 _INPUT_KINDS = {("image_bytes",): "picture", ("text",): "text"}
-# JPEG, PNG, WebP: what TensorFlow decodes as Pillow does, whatever the variant.
-_SERVED_AS_THEY_ARE = (b"\xff\xd8", b"\x89PNG", b"RIFF")
+# How the pictures begin that a model answers with: JPEG, PNG, WebP.
+_PICTURE_STARTS = (b"\xff\xd8", b"\x89PNG", b"RIFF")
 
 
 class ServedModel:
@@ -76,9 +73,7 @@ class ServedModel:
         """
         if self.input_kind == "text":
             return self._outputs(text=self._constant([data]))
-        image = decode_picture(data, name)
-        if not data.startswith(_SERVED_AS_THEY_ARE):
-            data = _as_png(image)
+        data = as_jpeg_or_png(data, name)
         return self._outputs(image_bytes=self._constant([data]))
 
     def _outputs(self, **arguments: Any) -> dict[str, Any]:
@@ -86,14 +81,8 @@ class ServedModel:
         return {key: _plain(value.numpy()[0]) for key, value in sorted(outputs.items())}
 
 
-def _as_png(image) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, "PNG")
-    return file.getvalue()
-
-
 def _plain(value) -> Any:
     if not isinstance(value, bytes):
         return value.tolist()
     # Text as text; an encoded picture stays bytes.
-    return value if value.startswith(_SERVED_AS_THEY_ARE) else value.decode()
+    return value if value.startswith(_PICTURE_STARTS) else value.decode()

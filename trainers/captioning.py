@@ -92,7 +92,7 @@ def main() -> None:
     }
     write_json(workdir / "metrics.json", metrics)
     report = report_captioning(
-        workdir, splits, scorer, loop, metrics, [*dataset.notes, *extractor.notes]
+        workdir, splits, scorer, loop, metrics, [*dataset.notes, *extractor.broken.notes]
     )
     for name, value in metrics.items():
         print(

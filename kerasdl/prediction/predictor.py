@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from kerasdl.data.pictures.decoding import decode_picture, read_bytes
+from kerasdl.data.pictures.decoding import decode_picture
+from kerasdl.data.pictures.files import read_picture_bytes
 from kerasdl.data.texts.lines import check_text
 from kerasdl.errors import InputError
 
@@ -109,7 +110,7 @@ def read_picture_input(given: Any, name: str) -> Picture:
     if isinstance(given, Picture):
         return given
     if isinstance(given, (str, os.PathLike)):
-        return Picture(str(given), data=read_bytes(Path(given)))
+        return Picture(str(given), data=read_picture_bytes(Path(given)))
     if isinstance(given, (bytes, bytearray)):
         return Picture(name, data=bytes(given))
     if isinstance(given, Image.Image):

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from kerasdl.data.pictures.batches import BrokenPictures
+from kerasdl.data.broken import BrokenInputs
 from kerasdl.data.pictures.class_folders import PictureDataset
 from kerasdl.errors import InputError
 from kerasdl.metrics.classification import calibration, confusion_matrix
@@ -60,7 +60,7 @@ class TransferRun:
     scorer: Scorer
     classifier: keras.Model
     loop: TrainingLoop
-    broken: BrokenPictures
+    broken: BrokenInputs
 
     def metrics(self, before: Mapping[str, float], prepared: float) -> dict[str, Any]:
         """The run's final figures, as metrics.json holds them.

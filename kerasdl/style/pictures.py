@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms
 
-from kerasdl.data.pictures.decoding import decode_picture, read_bytes, resize_picture
+from kerasdl.data.pictures.decoding import decode_picture, resize_picture
+from kerasdl.data.pictures.files import read_picture_bytes
 
 # Format -> (ending of the file, Pillow's name, how it is saved).
 FORMATS = {
@@ -43,7 +44,7 @@ def read_srgb(path: str | Path) -> np.ndarray:
     Raises:
         InputError: The file is no picture that can be read.
     """
-    return decode_srgb(read_bytes(path), str(path))
+    return decode_srgb(read_picture_bytes(path), str(path))
 
 
 def decode_srgb(data: bytes, name: str) -> np.ndarray:

@@ -9,11 +9,12 @@ import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
 
+from kerasdl.data.broken import BrokenInputs
 from kerasdl.data.captions.readers import CaptionDataset, CaptionedPicture, read_captions
 from kerasdl.data.captions.tokens import caption_tokens
 from kerasdl.data.captions.vocabulary import NULL, CaptionVocabulary
 from kerasdl.data.drawn.scenes import drawn_scenes
-from kerasdl.data.pictures.decoding import MOST_BROKEN, decode_picture, prepare_picture
+from kerasdl.data.pictures.decoding import decode_picture, prepare_picture
 from kerasdl.data.pictures.feature_cache import FeatureCache
 from kerasdl.errors import InputError
 from kerasdl.metrics.captions import bleu1_single, coco_scores
@@ -85,22 +86,14 @@ class FeatureExtractor:
         cache: The folder of features of pictures seen before; "" for the usual one.
 
     Attributes:
-        broken: The message of each picture that could not be read.
-        total: How many pictures were asked for.
+        broken: The pictures that could not be read.
     """
 
     def __init__(self, captioner: ImageCaptioner, cache: str = "") -> None:
         self._features = tf.function(captioner.features)
         self._size = captioner.image_size
         self._cache = FeatureCache(cache or None, _feature_key(captioner))
-        self.broken: list[str] = []
-        self.total = 0
-
-    @property
-    def notes(self) -> list[str]:
-        """How many pictures were broken, and the first few."""
-        count = f"{len(self.broken)} of {self.total} pictures could not be read"
-        return [f"{count} and were left out.", *self.broken[:5]]
+        self.broken = BrokenInputs()
 
     def _extract(self, data: bytes, name: str) -> np.ndarray:
         image = prepare_picture(decode_picture(data, name), self._size, "squash")
@@ -112,21 +105,11 @@ class FeatureExtractor:
         Raises:
             InputError: Where more than `MOST_BROKEN` of them are.
         """
-        kept, rows, broken = [], [], []
-        for picture in track(pictures, len(pictures), f"features of {what}"):
-            try:
-                rows.append(self._cache.get(picture.bytes(), picture.name, self._extract))
-                kept.append(picture)
-            except InputError as error:
-                broken.append(str(error))
-                say(f"skipped: {error}")
-        self.broken += broken
-        self.total += len(pictures)
-        if len(broken) > MOST_BROKEN * len(pictures):
-            raise InputError(
-                f"{len(broken)} of {len(pictures)} {what} pictures cannot be read, more "
-                f"than {MOST_BROKEN:.0%}; the first: {broken[0]}"
-            )
+
+        def read(picture: CaptionedPicture) -> np.ndarray:
+            return self._cache.get(picture.bytes(), picture.where, self._extract)
+
+        kept, rows = self.broken.readable(pictures, read, f"{what} pictures", say, track)
         return Split(kept, np.stack(rows) if rows else np.zeros((0, 0), np.float32))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from kerasdl.data.pictures.decoding import is_picture_name
+from kerasdl.data.pictures.files import find_pictures
 from kerasdl.errors import InputError
 from kerasdl.style.descent import StyleState
 from kerasdl.style.examples import drawn_strokes, drawn_town
@@ -146,8 +146,12 @@ def list_pictures(root: str, field: str) -> list[Path]:
     Raises:
         InputError: Where there is none.
     """
-    paths = sorted(p for p in Path(root).rglob("*") if p.is_file())
-    pictures = [path for path in paths if is_picture_name(path.name)]
+    if not Path(root).is_dir():
+        raise InputError(f"--config.{field} must name a folder, got {root!r}.")
+    found = find_pictures(Path(root))
+    for note in found.note(Path(root)):
+        say(note)
+    pictures = found.pictures
     if not pictures:
         raise InputError(f"--config.{field} holds no picture, got {root!r}.")
     return pictures

@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
 
-from kerasdl.data.pictures.decoding import MOST_BROKEN, decode_picture
+from kerasdl.data.broken import check_broken
+from kerasdl.data.pictures.decoding import read_picture
 from kerasdl.errors import InputError
 from kerasdl.models.style_network import StylePainter, apply_to_any_size
 from kerasdl.style.examples import drawn_town
@@ -78,11 +79,7 @@ class PictureSet:
             if path not in self.broken:
                 self.broken[path] = str(error)
                 say(f"skipped: {error}")
-                if len(self.broken) > MOST_BROKEN * len(self.paths):
-                    raise InputError(
-                        f"{len(self.broken)} of {len(self.paths)} pictures cannot be "
-                        f"read, more than {MOST_BROKEN:.0%}; the last: {error}"
-                    ) from error
+                check_broken(list(self.broken.values()), len(self.paths), "pictures")
             return None
         image = fit_shorter_side(image, round(self._size * CROP_MARGIN))
         top, left = (int(rng.integers(0, n - self._size + 1)) for n in image.shape[:2])
@@ -319,8 +316,8 @@ def _is_readable(path: Path | int) -> bool:
     if not isinstance(path, Path):
         return True
     try:
-        decode_picture(path.read_bytes(), str(path))
-    except (InputError, OSError) as error:
+        read_picture(path)
+    except InputError as error:
         say(f"skipped: {error}")
         return False
     return True

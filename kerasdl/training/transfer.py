@@ -10,9 +10,10 @@ import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
 
+from kerasdl.data.broken import BrokenInputs
 from kerasdl.data.drawn.shapes import drawn_shapes
 from kerasdl.data.pictures.augmentation import Augmentation
-from kerasdl.data.pictures.batches import BrokenPictures, PictureSplit
+from kerasdl.data.pictures.batches import PictureSplit
 from kerasdl.data.pictures.class_folders import (
     LabelledPicture,
     PictureDataset,
@@ -132,7 +133,7 @@ class SplitReader:
         self._key = (
             f"{config.model.backbone} {self._size} pooled {weights_digest(backbone)}"
         )
-        self.broken = BrokenPictures()
+        self.broken = BrokenInputs()
 
     def read(
         self, pictures: Sequence[LabelledPicture], what: str, with_features: bool
@@ -146,13 +147,13 @@ class SplitReader:
             cache = self._cache(self._preparation)
 
             def read(picture: LabelledPicture) -> np.ndarray | None:
-                return cache.get(picture.bytes(), _where(picture), self._extract)
+                return cache.get(picture.bytes(), picture.where, self._extract)
         else:
 
             def read(picture: LabelledPicture) -> np.ndarray | None:
-                decode_picture(picture.bytes(), _where(picture))
+                decode_picture(picture.bytes(), picture.where)
 
-        kept, rows = self.broken.readable(pictures, read, what, say, track)
+        kept, rows = self.broken.readable(pictures, read, f"{what} pictures", say, track)
         features = None
         if with_features:
             features = np.stack(rows) if rows else np.zeros((0, 1), np.float32)
@@ -181,7 +182,7 @@ class SplitReader:
                 return self._of(augmentation(image, seed, variant, digest))
 
             picture = pictures.pictures[index]
-            rows.append(caches[variant].get(picture.bytes(), _where(picture), extract))
+            rows.append(caches[variant].get(picture.bytes(), picture.where, extract))
         return np.stack(rows).reshape(count, len(pictures), -1)
 
     def _cache(self, view: str) -> FeatureCache:
@@ -193,10 +194,6 @@ class SplitReader:
 
     def _of(self, view: np.ndarray) -> np.ndarray:
         return self._features(view[np.newaxis].astype(np.float32)).numpy()[0]
-
-
-def _where(picture: LabelledPicture) -> str:
-    return picture.path or picture.name
 
 
 class Scorer:

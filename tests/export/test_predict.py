@@ -5,10 +5,11 @@ import sys
 
 import pytest
 from kerasdl.export import predict
-from kerasdl.export.inputs import each_readable, picture_files, spread_flag
+from kerasdl.export.inputs import picture_files, spread_flag
 from kerasdl.export.served import ServedModel
 
 import kerasdl
+from kerasdl.data.broken import each_readable
 from kerasdl.errors import InputError
 from tests.export.isolation import REPOSITORY, run_without
 

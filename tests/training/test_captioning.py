@@ -135,7 +135,7 @@ def test_one_broken_picture_of_many_is_skipped(captioner, tmp_path, capsys):
     assert len(split.pictures) == len(split.features) == 29
     assert "torn.png" not in [picture.name for picture in split.pictures]
     assert "skipped: torn.png" in capsys.readouterr().err
-    assert (len(extractor.broken), extractor.total) == (1, 30)
+    assert (len(extractor.broken.messages), extractor.broken.total) == (1, 30)
 
 
 def test_many_broken_pictures_end_the_run(captioner, tmp_path):

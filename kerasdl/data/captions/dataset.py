@@ -9,42 +9,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kerasdl.data.captions.tokens import caption_tokens
-from kerasdl.data.pictures.decoding import is_picture_name
+from kerasdl.data.pictures.files import EncodedPicture, is_picture_name
 from kerasdl.data.splits import SPLITS
 from kerasdl.data.texts.lines import LineErrors, check_text
 from kerasdl.errors import InputError, listed, shown
 
 
 @dataclasses.dataclass(frozen=True)
-class CaptionedPicture:
+class CaptionedPicture(EncodedPicture):
     """A picture and what people wrote about it.
 
     Attributes:
-        name: What the data set calls it.
         captions: Its captions in file order, at least one.
-        path: Where the encoded picture lies, if it is a file.
-        data: The encoded picture, if it is in memory.
     """
 
-    name: str
     captions: tuple[str, ...]
-    path: str = ""
-    data: bytes = dataclasses.field(default=b"", repr=False)
-
-    def bytes(self) -> bytes:
-        """The encoded picture.
-
-        Raises:
-            InputError: The file is missing or cannot be read.
-        """
-        if not self.path:
-            return self.data
-        try:
-            return Path(self.path).read_bytes()
-        except OSError as error:
-            raise InputError(
-                f"{self.path}: the picture cannot be read: {error.strerror}"
-            ) from error
 
 
 @dataclasses.dataclass(frozen=True)

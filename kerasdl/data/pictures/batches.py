@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
 import numpy as np
 
 from kerasdl.data.pictures.augmentation import Augmentation
 from kerasdl.data.pictures.class_folders import LabelledPicture, content_digest
-from kerasdl.data.pictures.decoding import MOST_BROKEN, decode_picture
-from kerasdl.errors import InputError
-
-T = TypeVar("T")
+from kerasdl.data.pictures.decoding import decode_picture
 
 # Decoded pictures are kept up to so many bytes in all; the rest are decoded each time.
 DECODED_BYTES = 512 * 2**20
@@ -55,7 +50,7 @@ class PictureSplit:
         image = self._decoded.get(index)
         if image is None:
             picture = self.pictures[index]
-            image = decode_picture(picture.bytes(), picture.path or picture.name)
+            image = decode_picture(picture.bytes(), picture.where)
             if image.nbytes <= self._room:
                 self._decoded[index] = image
                 self._room -= image.nbytes
@@ -65,56 +60,6 @@ class PictureSplit:
         """How many of these pictures are, byte for byte, also in another split."""
         known = set(other.digests)
         return sum(digest in known for digest in self.digests)
-
-
-@dataclasses.dataclass
-class BrokenPictures:
-    """The pictures of a run that could not be read.
-
-    Attributes:
-        messages: One a picture.
-        total: How many pictures were tried.
-    """
-
-    messages: list[str] = dataclasses.field(default_factory=list)
-    total: int = 0
-
-    def readable(
-        self,
-        pictures: Sequence[LabelledPicture],
-        read: Callable[[LabelledPicture], T],
-        what: str,
-        warn: Callable[[str], None],
-        track: Callable[[Iterable, int, str], Iterable],
-    ) -> tuple[list[LabelledPicture], list[T]]:
-        """The pictures that `read` can read, and what it made of them.
-
-        Args:
-            pictures: Of one split.
-            read: Raises InputError for a broken picture.
-            what: The split's name.
-            warn: Is given a line for each broken picture.
-            track: Shows progress through an iterable of known length.
-
-        Raises:
-            InputError: More than `MOST_BROKEN` of them are broken.
-        """
-        kept, results, broken = [], [], []
-        for picture in track(pictures, len(pictures), f"reading {what}"):
-            try:
-                results.append(read(picture))
-                kept.append(picture)
-            except InputError as error:
-                broken.append(str(error))
-                warn(f"skipped: {error}")
-        self.messages += broken
-        self.total += len(pictures)
-        if len(broken) > MOST_BROKEN * len(pictures):
-            raise InputError(
-                f"{len(broken)} of {len(pictures)} {what} pictures cannot be read, more "
-                f"than {MOST_BROKEN:.0%}; the first: {broken[0]}"
-            )
-        return kept, results
 
 
 def epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:

@@ -13,55 +13,32 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from kerasdl.data.pictures.decoding import is_picture_name
-from kerasdl.errors import InputError
+from kerasdl.data.pictures.files import (
+    EncodedPicture,
+    PictureFiles,
+    find_pictures,
+    is_hidden,
+)
+from kerasdl.data.splits import SPLITS, split_named
+from kerasdl.data.vocabulary import check_class_names
+from kerasdl.errors import InputError, listed
 
-SPLITS = ("train", "val", "test")
-# How data sets call the splits.
-SPLIT_FOLDERS = {
-    "train": ("train", "training"),
-    "val": ("val", "valid", "validation", "dev"),
-    "test": ("test", "testing"),
-}
-# Bits of a digest that place a picture in [0, 1).
+# Bytes of a digest that place a picture in [0, 1).
 _PLACE_BYTES = 8
-_SHOWN_FILES = 3
 
 
 @dataclasses.dataclass(frozen=True)
-class LabelledPicture:
+class LabelledPicture(EncodedPicture):
     """A picture of a known class.
 
     Attributes:
-        name: What the data set calls it.
         label: The number of its class.
-        path: Where the encoded picture lies, if it is a file.
-        data: The encoded picture, if it is in memory.
     """
 
-    name: str
     label: int
-    path: str = ""
-    data: bytes = dataclasses.field(default=b"", repr=False)
-
-    def bytes(self) -> bytes:
-        """The encoded picture.
-
-        Raises:
-            InputError: The file is missing or cannot be read.
-        """
-        if not self.path:
-            return self.data
-        try:
-            return Path(self.path).read_bytes()
-        except OSError as error:
-            raise InputError(
-                f"{self.path}: the picture cannot be read: {error.strerror}."
-            ) from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,22 +75,28 @@ def hold_out(
 ) -> tuple[list[LabelledPicture], list[LabelledPicture]]:
     """Divides pictures into those to train on and a validation split.
 
+    A picture that cannot be read stays among those to train on, where it counts as
+    broken later.
+
     Args:
         pictures: In any order, which the result keeps.
-        share: Of the distinct pictures that go to validation, in [0, 1).
+        share: The share of the distinct pictures that goes to validation, in [0, 1).
 
     Raises:
-        InputError: `share` is out of range, or a picture cannot be read.
+        InputError: `share` is out of range.
     """
     if not 0 <= share < 1:
         raise InputError(
             f"--config.data.val_share must be at least 0 and below 1, got {share!r}."
         )
-    held_out = [is_held_out(picture.bytes(), share) for picture in pictures]
-    return (
-        [p for p, out in zip(pictures, held_out, strict=True) if not out],
-        [p for p, out in zip(pictures, held_out, strict=True) if out],
-    )
+    train, val = [], []
+    for picture in pictures:
+        try:
+            is_out = is_held_out(picture.bytes(), share)
+        except InputError:
+            is_out = False
+        (val if is_out else train).append(picture)
+    return train, val
 
 
 def read_class_folders(root: str | Path, val_share: float = 0.2) -> PictureDataset:
@@ -124,35 +107,34 @@ def read_class_folders(root: str | Path, val_share: float = 0.2) -> PictureDatas
 
     Args:
         root: The data set's folder.
-        val_share: Of the training pictures that become the validation split where the
-            data set has none.
+        val_share: The share of the training pictures that becomes the validation split
+            if the data set has none.
 
     Raises:
-        InputError: `root` is no folder, has fewer than two classes or no picture to train
-            on, or another split has a class that training has not.
+        InputError: `root` is no folder, has two folders for a split, a split without a
+            picture in a class folder, fewer than two classes, a class name with a line
+            break, or another split has a class that training has not.
     """
     root = Path(root)
     if not root.is_dir():
         raise InputError(f"--config.data.root must name a folder, got {str(root)!r}.")
-    folders = {split: _split_folder(root, split) for split in SPLITS}
-    if folders["train"] is None:
-        if folders["val"] or folders["test"]:
-            raise InputError(
-                f"{root}: has {folders['val'] or folders['test']}, no train."
-            )
-        folders["train"] = root
-    class_names = _class_names(folders["train"])
-    reader = _FolderReader(root, class_names)
-    splits = {
-        split: reader.pictures(folder) if folder else []
-        for split, folder in folders.items()
-    }
-    notes = reader.notes()
-    if not splits["train"]:
-        raise InputError(
-            f"{folders['train']}: expected pictures in class folders, got none."
-        )
-    if folders["val"] is None:
+    folders = _split_folders(root)
+    notes = []
+    if folders and "train" not in folders:
+        raise InputError(f"{root}: has {next(iter(folders.values()))}, no train.")
+    if folders:
+        others = [n for n in _folder_names(root) if split_named(n) is None]
+        if others:
+            notes.append(f"{root}: folders of no split left out: {listed(others)}")
+    folders = folders or {"train": root}
+    class_names = tuple(_folder_names(folders["train"]))
+    check_class_names(class_names, str(folders["train"]))
+    found = PictureFiles()
+    splits: dict[str, list[LabelledPicture]] = {split: [] for split in SPLITS}
+    for split, folder in folders.items():
+        splits[split] = _read_split(root, folder, class_names, found)
+    notes += found.note(root)
+    if "val" not in folders:
         splits["train"], splits["val"] = hold_out(splits["train"], val_share)
         notes.append(
             f"{root}: no validation folder; {len(splits['val'])} of "
@@ -166,7 +148,7 @@ def read_class_folders(root: str | Path, val_share: float = 0.2) -> PictureDatas
 def read_test_folder(
     root: str | Path, class_names: Sequence[str]
 ) -> list[LabelledPicture]:
-    """The pictures of a test set: `root/test/CLASS` where that is, else `root/CLASS`.
+    """The pictures of a test set: `root/test/CLASS` if that is there, else `root/CLASS`.
 
     Args:
         root: The folder.
@@ -178,11 +160,8 @@ def read_test_folder(
     root = Path(root)
     if not root.is_dir():
         raise InputError(f"--config.data.test must name a folder, got {str(root)!r}.")
-    folder = _split_folder(root, "test") or root
-    pictures = _FolderReader(root, class_names).pictures(folder)
-    if not pictures:
-        raise InputError(f"{folder}: expected pictures in class folders, got none.")
-    return pictures
+    folder = _split_folders(root).get("test", root)
+    return _read_split(root, folder, class_names, PictureFiles())
 
 
 def check_classes(
@@ -207,66 +186,48 @@ def check_classes(
         )
 
 
-class _FolderReader:
-    """Lists pictures, and remembers what was no picture over all splits."""
-
-    def __init__(self, root: Path, class_names: Sequence[str]) -> None:
-        self._root = root
-        self._numbers = {name: number for number, name in enumerate(class_names)}
-        self._others: list[str] = []
-
-    def pictures(self, folder: Path) -> list[LabelledPicture]:
-        """The pictures below the class folders of one split, by name."""
-        pictures = []
-        for class_name in _class_names(folder):
-            if class_name not in self._numbers:
-                raise InputError(
-                    f"{folder}: expected the classes {', '.join(self._numbers)}, got "
-                    f"{class_name!r}."
-                )
-            for path in _files(folder / class_name):
-                name = path.relative_to(self._root).as_posix()
-                if is_picture_name(path.name):
-                    label = self._numbers[class_name]
-                    pictures.append(LabelledPicture(name, label, path=str(path)))
-                else:
-                    self._others.append(name)
-        return pictures
-
-    def notes(self) -> list[str]:
-        """One line on the files left out, if any were."""
-        if not self._others:
-            return []
-        more = ", …" if len(self._others) > _SHOWN_FILES else ""
-        return [
-            f"{self._root}: {len(self._others)} left out, no pictures by their endings: "
-            f"{', '.join(self._others[:_SHOWN_FILES])}{more}"
-        ]
+def _split_folders(root: Path) -> dict[str, Path]:
+    """The folder of each split that `root` has, in the order of `SPLITS`."""
+    folders: dict[str, Path] = {}
+    for name in _folder_names(root):
+        split = split_named(name)
+        if split in folders:
+            raise InputError(
+                f"{root}: expected one folder a split, got {folders[split].name} and "
+                f"{name}"
+            )
+        if split is not None:
+            folders[split] = root / name
+    return {split: folders[split] for split in SPLITS if split in folders}
 
 
-def _split_folder(root: Path, split: str) -> Path | None:
-    for name in SPLIT_FOLDERS[split]:
-        if (root / name).is_dir():
-            return root / name
-    return None
+def _read_split(
+    root: Path, folder: Path, class_names: Sequence[str], found: PictureFiles
+) -> list[LabelledPicture]:
+    """The pictures below the class folders of one split; `found` takes all files."""
+    pictures = []
+    numbers = {name: number for number, name in enumerate(class_names)}
+    for class_name in _folder_names(folder):
+        if class_name not in numbers:
+            raise InputError(
+                f"{folder}: expected the classes {', '.join(class_names)}, got "
+                f"{class_name!r}."
+            )
+        files = find_pictures(folder / class_name)
+        found.pictures += files.pictures
+        found.others += files.others
+        for path in files.pictures:
+            name = path.relative_to(root).as_posix()
+            label = numbers[class_name]
+            pictures.append(LabelledPicture(name, label, path=str(path)))
+    if not pictures:
+        raise InputError(f"{folder}: expected pictures in class folders, got none.")
+    return pictures
 
 
-def _class_names(folder: Path) -> tuple[str, ...]:
-    return tuple(
-        sorted(
-            child.name
-            for child in folder.iterdir()
-            if child.is_dir() and not child.name.startswith(".")
-        )
+def _folder_names(folder: Path) -> list[str]:
+    return sorted(
+        child.name
+        for child in folder.iterdir()
+        if child.is_dir() and not is_hidden(child.name)
     )
-
-
-def _files(folder: Path) -> list[Path]:
-    """All files below a folder but hidden ones, in the order of their names."""
-    found = []
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [
-            Path(parent, name) for name in sorted(names) if not name.startswith(".")
-        ]
-    return found

@@ -1,8 +1,8 @@
 """The one decoder of pictures, and the way from a picture to a network's input.
 
 Pillow and NumPy alone, so that a device needs nothing else. Training, export checks and
-prediction all come through here; `kerasdl.data.pictures.graph` is the same function in
-TensorFlow operations, for models that take encoded bytes.
+prediction all come through here; `kerasdl.data.pictures.graph` is the same in TensorFlow
+operations, for models that take encoded bytes.
 
 A decoded picture is a uint8 array (H, W, 3): RGB, upright, first frame, transparency
 laid over white. Colour profiles are not applied.
@@ -13,21 +13,24 @@ import io
 import threading
 import warnings
 from collections.abc import Iterator
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from PIL import Image
 
+from kerasdl.data.pictures.files import read_picture_bytes
 from kerasdl.errors import InputError
 
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 # What the bytes may hold, whatever the name says. JPEG includes the MPO of some cameras,
 # with further pictures behind the first.
 PICTURE_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
 MAX_PIXELS = 100_000_000
-# Of the pictures of a run, the share that may be broken before the run ends.
-MOST_BROKEN = 0.05
+MAX_RATIO = 20
+# A progressive JPEG usually has 10 scans, and each takes time for every pixel.
+MAX_SCANS = 100
+MAX_SCANNED_PIXELS = 2_000_000_000
+START_OF_SCAN = b"\xff\xda"
 
 # The network's share of the shorter side: 224 of 256, the evaluation crop of most
 # ImageNet networks.
@@ -52,34 +55,13 @@ Image.init()
 _filters = threading.Lock()
 
 
-def is_picture_name(name: str) -> bool:
-    """Whether `name` ends as a picture that kerasdl reads does, in any case.
-
-    >>> is_picture_name("ants/0013035.JPG"), is_picture_name("imageNotFound.gif")
-    (True, False)
-    """
-    return PurePath(name).suffix.lower() in PICTURE_SUFFIXES
-
-
 def read_picture(path: str | Path) -> np.ndarray:
     """Reads and decodes the picture at `path`; see `decode_picture`.
 
     Raises:
         InputError: Where the file cannot be read, and as `decode_picture` does.
     """
-    return decode_picture(read_bytes(path), str(path))
-
-
-def read_bytes(path: str | Path) -> bytes:
-    """The bytes of the file at `path`.
-
-    Raises:
-        InputError: The file cannot be read.
-    """
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}.") from error
+    return decode_picture(read_picture_bytes(path), str(path))
 
 
 def decode_picture(data: bytes, name: str) -> np.ndarray:
@@ -95,15 +77,16 @@ def decode_picture(data: bytes, name: str) -> np.ndarray:
         laid over white; of several frames or pages it is the first.
 
     Raises:
-        InputError: Where `data` is empty, truncated, no picture, of another format, or
-            declares more than 100 megapixels (checked before any pixel is decoded).
+        InputError: `data` is empty, truncated, no picture or of another format; or it
+            declares more than 100 megapixels, sides in a ratio over 20 or thousands of
+            scans, which is checked before any pixel is decoded.
     """
     if not data:
         raise InputError(f"{name}: expected a picture, got an empty file.")
     image = _open(data, name)
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise _too_large(name, f"{width} x {height}")
+    check_size(*image.size, name)
+    if image.format in ("JPEG", "MPO"):
+        _check_scans(data, image.width * image.height, name)
     try:
         image.load()
         upright = _upright(image)
@@ -112,6 +95,43 @@ def decode_picture(data: bytes, name: str) -> np.ndarray:
         raise InputError(
             f"{name}: expected a whole picture, got a broken {image.format}: {error}."
         ) from error
+
+
+def check_size(width: int, height: int, name: str) -> None:
+    """Refuses a picture that is too large or too elongated.
+
+    Raises:
+        InputError: It has more than `MAX_PIXELS`, or one side is more than `MAX_RATIO`
+            times the other.
+    """
+    if width * height > MAX_PIXELS:
+        raise _too_large(name, f"{width} x {height}")
+    if max(width, height) > MAX_RATIO * min(width, height):
+        raise InputError(
+            f"{name}: expected sides in a ratio of at most {MAX_RATIO}, got "
+            f"{width} x {height}."
+        )
+
+
+def as_jpeg_or_png(data: bytes, name: str) -> bytes:
+    """A picture for a model that decodes JPEG and PNG alone, as a served one does.
+
+    Args:
+        data: An encoded picture.
+        name: What an error calls it.
+
+    Returns:
+        `data` itself if it is a JPEG or PNG, else a PNG of its pixels.
+
+    Raises:
+        InputError: As `decode_picture`.
+    """
+    image = decode_picture(data, name)
+    if data.startswith((b"\xff\xd8", b"\x89PNG")):
+        return data
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG")
+    return file.getvalue()
 
 
 def resize_picture(image: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -221,6 +241,18 @@ def _open(data: bytes, name: str) -> Image.Image:
         raise InputError(
             f"{name}: expected a whole picture, got a broken header: {error}."
         ) from error
+
+
+def _check_scans(data: bytes, pixels: int, name: str) -> None:
+    """Refuses a small JPEG that takes minutes to decode."""
+    # These bytes are nothing but a scan's start: inside a scan, 00 follows FF.
+    scans = data.count(START_OF_SCAN)
+    if scans > MAX_SCANS or scans * pixels > MAX_SCANNED_PIXELS:
+        raise InputError(
+            f"{name}: expected at most {MAX_SCANS} scans, and "
+            f"{MAX_SCANNED_PIXELS // 1_000_000} megapixels over all of them, got {scans} "
+            f"scans of {pixels / 1e6:.1f} megapixels."
+        )
 
 
 def _too_large(name: str, received: str) -> InputError:

@@ -1,7 +1,7 @@
 """The EXIF orientation of an encoded picture, in TensorFlow operations.
 
-Sources: JPEG (ITU-T T.81, annex B), PNG (third edition, the eXIf chunk), WebP (RFC 9649),
-and TIFF 6.0, section 2, whose directories EXIF consists of.
+Sources: JPEG (ITU-T T.81, annex B), PNG (third edition, the eXIf chunk), and TIFF 6.0,
+section 2, whose directories EXIF consists of.
 """
 
 import tensorflow as tf
@@ -9,6 +9,8 @@ import tensorflow as tf
 EXIF_START = b"Exif\x00\x00"
 _ORIENTATION_TAG = 0x0112
 _TIFF_SHORT, _TIFF_LONG = 3, 4
+# Of a file made of millions of empty segments, no more are looked at.
+_MOST_SEGMENTS = 10_000
 
 
 class Octets:
@@ -30,6 +32,12 @@ class Octets:
         """Whether `expected` is at `start`."""
         found = self._padded(start, len(expected))
         return tf.reduce_all(tf.equal(found, tf.constant(list(expected), tf.uint8)))
+
+    def count(self, pair: bytes) -> tf.Tensor:
+        """How often two bytes follow one another: int64."""
+        first, second = self._values[:-1], self._values[1:]
+        found = tf.equal(first, pair[0]) & tf.equal(second, pair[1])
+        return tf.math.count_nonzero(found, dtype=tf.int64)
 
     def big(self, start: tf.Tensor, count: int) -> tf.Tensor:
         """The unsigned integer of `count` bytes at `start`, highest byte first: int64."""
@@ -65,32 +73,28 @@ def find_exif_in_jpeg(octets: Octets) -> tf.Tensor:
         return tf.where(is_fill, start + 1, start + 2 + octets.big(start + 2, 2))
 
     (start,) = tf.while_loop(
-        goes_on, lambda start: (advance(start),), (int64_constant(2),)
+        goes_on,
+        lambda start: (advance(start),),
+        (int64_constant(2),),
+        maximum_iterations=_MOST_SEGMENTS,
     )
     return tf.where(is_exif(start), start + 4 + len(EXIF_START), octets.size)
 
 
-def find_chunk(octets: Octets, start: int, kind: bytes, little: bool) -> tf.Tensor:
+def find_png_chunk(octets: Octets, kind: bytes) -> tf.Tensor:
     """Where the contents of the first chunk `kind` start; the end where none is.
 
-    WebP's chunks (`little`) are a name, a length, and contents padded to even; PNG's
-    are a length, a name, contents, and a checksum of 4 bytes.
+    A chunk is a length, a name, contents, and a checksum of 4 bytes.
     """
-    name_at = 0 if little else 4
 
     def is_found(start: tf.Tensor) -> tf.Tensor:
-        return octets.equals(start + name_at, kind)
-
-    def advance(start: tf.Tensor) -> tf.Tensor:
-        if little:
-            length = octets.little(start + 4, 4)
-            return start + 8 + length + length % 2
-        return start + 12 + octets.big(start, 4)
+        return octets.equals(start + 4, kind)
 
     (start,) = tf.while_loop(
         lambda start: (start < octets.size) & ~is_found(start),
-        lambda start: (advance(start),),
-        (int64_constant(start),),
+        lambda start: (start + 12 + octets.big(start, 4),),
+        (int64_constant(8),),
+        maximum_iterations=_MOST_SEGMENTS,
     )
     return tf.where(is_found(start), start + 8, octets.size)
 

@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
 
-from kerasdl.data.pictures.decoding import is_picture_name
+from kerasdl.data.pictures.files import is_picture_name
 
 URL = "https://download.pytorch.org/tutorial/hymenoptera_data.zip"
 # As the tutorial's own build checks it.

@@ -4,13 +4,11 @@ import pytest
 from kerasdl.data.drawn.shapes import drawn_shapes
 from kerasdl.data.pictures.augmentation import Augmentation
 from kerasdl.data.pictures.batches import (
-    BrokenPictures,
     FeatureBatches,
     PictureBatches,
     PictureSplit,
 )
 from kerasdl.data.pictures.class_folders import LabelledPicture
-from kerasdl.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -74,30 +72,3 @@ def test_pictures_too_large_to_keep_are_decoded_again(split, monkeypatch):
 def test_copies_are_counted(split):
     assert PictureSplit(split.pictures[:3] * 2).copies_in(split) == 6
     assert PictureSplit([LabelledPicture("x", 0, data=b"x")]).copies_in(split) == 0
-
-
-def test_broken_pictures_are_left_out_up_to_a_share():
-    pictures = [LabelledPicture(str(i), 0, data=b"ok") for i in range(20)]
-
-    def read(picture, broken=("7",)):
-        if picture.name in broken:
-            raise InputError(f"{picture.name}: broken")
-        return picture.name
-
-    warnings, broken = [], BrokenPictures()
-    kept, names = broken.readable(
-        pictures, read, "train", warnings.append, lambda items, *_: items
-    )
-    assert len(kept) == 19 and "7" not in names
-    assert warnings == ["skipped: 7: broken"]
-    assert (broken.messages, broken.total) == (["7: broken"], 20)
-    with pytest.raises(
-        InputError, match=r"2 of 20 val pictures cannot be read.*3: broken"
-    ):
-        BrokenPictures().readable(
-            pictures,
-            lambda p: read(p, ("3", "9")),
-            "val",
-            warnings.append,
-            lambda items, *_: items,
-        )

@@ -1,4 +1,5 @@
 import io
+import shutil
 
 import numpy as np
 import pytest
@@ -47,7 +48,7 @@ def test_splits_of_class_folders(tmp_path):
     assert [(p.name, p.label) for p in dataset.test] == [("test/bees/d.png", 1)]
     assert dataset.train[2].bytes() == picture(0)
     (note,) = dataset.notes
-    assert "3 left out" in note and "train/ants/imageNotFound.gif" in note
+    assert "2 left out" in note and "train/ants/imageNotFound.gif" in note
 
 
 def test_one_folder_is_divided_by_content(tmp_path):
@@ -124,5 +125,66 @@ def test_a_test_folder_has_the_classes_of_training(tmp_path):
 
 def test_a_file_that_is_gone_is_named(tmp_path):
     gone = LabelledPicture("gone.png", 0, path=str(tmp_path / "gone.png"))
-    with pytest.raises(InputError, match=r"gone.png: the picture cannot be read"):
+    with pytest.raises(InputError, match=r"gone.png: cannot be read: No such file"):
         gone.bytes()
+
+
+@pytest.mark.parametrize(
+    ("train", "val"),
+    [("Train", "Val"), ("Training", "Testing"), ("TRAIN", "VAL"), ("train", "Valid")],
+)
+def test_split_folders_have_any_case(tmp_path, train, val):
+    write(
+        tmp_path, *(f"{s}/{c}/{i}.png" for s in (train, val) for c in "ab" for i in "12")
+    )
+    (tmp_path / "notes").mkdir()
+    dataset = read_class_folders(tmp_path)
+    assert dataset.class_names == ("a", "b")
+    if val == "Testing":
+        assert len(dataset.test) == 4
+        assert len(dataset.train) + len(dataset.val) == 4
+    else:
+        assert (len(dataset.train), len(dataset.val)) == (4, 4)
+    assert dataset.notes[0] == f"{tmp_path}: folders of no split left out: notes"
+
+
+def test_two_folders_of_a_split_are_refused(tmp_path):
+    write(tmp_path, "train/a/1.png", "train/b/2.png", "val/a/3.png", "Dev/a/4.png")
+    with pytest.raises(InputError, match="one folder a split, got Dev and val"):
+        read_class_folders(tmp_path)
+
+
+@pytest.mark.parametrize("split", ["train", "val", "Test"])
+@pytest.mark.parametrize("flat", [False, True])
+def test_a_split_without_a_picture_in_a_class_folder_is_refused(tmp_path, split, flat):
+    write(tmp_path, "train/a/1.png", "train/b/2.png", "val/a/3.png")
+    if (tmp_path / split).exists():
+        shutil.rmtree(tmp_path / split)
+    (tmp_path / split).mkdir()
+    if flat:
+        write(tmp_path, f"{split}/4.png")
+    with pytest.raises(InputError, match=f"{split}: expected pictures in class folders"):
+        read_class_folders(tmp_path)
+
+
+def test_a_linked_folder_below_a_class_is_read(tmp_path):
+    write(
+        tmp_path, "data/cat/a.png", "data/dog/b.png", *(f"far/{i}.png" for i in "12345")
+    )
+    (tmp_path / "data" / "dog" / "more").symlink_to(tmp_path / "far")
+    dataset = read_class_folders(tmp_path / "data", val_share=0)
+    assert [p.label for p in dataset.train] == [0] + [1] * 6
+
+
+def test_an_unreadable_picture_is_left_for_the_run_to_skip(tmp_path):
+    write(tmp_path, *(f"{c}/{i}.png" for c in "ab" for i in range(30)))
+    (tmp_path / "b" / "gone.png").symlink_to("nowhere.png")
+    dataset = read_class_folders(tmp_path)
+    assert len(dataset.train) + len(dataset.val) == 61
+    assert "b/gone.png" in [picture.name for picture in dataset.train]
+
+
+def test_a_class_name_that_would_shift_later_labels_is_refused(tmp_path):
+    write(tmp_path, "ant/1.png", "dog\ncat/2.png", "eel/3.png")
+    with pytest.raises(InputError, match=r"class names on one line, got 'dog\\ncat'"):
+        read_class_folders(tmp_path)

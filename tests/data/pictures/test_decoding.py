@@ -11,8 +11,8 @@ from PIL import Image, ImageOps
 
 from kerasdl.data.pictures.decoding import (
     MAX_PIXELS,
+    as_jpeg_or_png,
     decode_picture,
-    is_picture_name,
     over_white,
     prepare_picture,
     read_picture,
@@ -27,32 +27,12 @@ from tests.data.pictures.encoded_pictures import (
     encode,
     exif,
     grey16,
+    jpeg_of_many_scans,
     photograph,
     png,
     upright,
     with_alpha,
 )
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("a.jpg", True),
-        ("folder.gif/A.JPEG", True),
-        ("a.Png", True),
-        ("a.bmp", True),
-        ("a.webp", True),
-        ("a.tif", True),
-        ("a.TIFF", True),
-        ("imageNotFound.gif", False),
-        ("a.jpg.txt", False),
-        ("jpg", False),
-        (".jpg", False),
-        ("", False),
-    ],
-)
-def test_picture_names(name, expected):
-    assert is_picture_name(name) is expected
 
 
 @pytest.mark.parametrize(
@@ -230,6 +210,34 @@ def test_megapixels_are_checked_before_decoding(width, height):
     data = png(8, 0, bytes(height), width, height)  # nothing but the header's promise
     with pytest.raises(InputError, match="at most 100 megapixels"):
         decode_picture(data, "a")
+
+
+@pytest.mark.parametrize(("width", "height"), [(2000, 10), (10**8, 1), (21, 1)])
+def test_an_elongated_picture_is_refused_before_decoding(width, height):
+    data = png(8, 0, bytes(height), width, height)
+    with pytest.raises(InputError, match=rf"a: .*at most 20, got {width} x {height}\."):
+        decode_picture(data, "a")
+    assert decode_picture(encode(photograph(1, 20), "PNG"), "a").shape == (1, 20, 3)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "scans"), [(16, 16, 101), (16, 16, 9_000), (5000, 5000, 90)]
+)
+def test_a_jpeg_of_very_many_scans_is_refused_before_decoding(width, height, scans):
+    data = jpeg_of_many_scans(width, height, scans)
+    with pytest.raises(InputError, match=f"a: expected at most 100 scans, .* {scans} sc"):
+        decode_picture(data, "a")
+    assert decode_picture(jpeg_of_many_scans(32, 48, 100), "a").shape == (48, 32, 3)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "TIFF"])
+def test_pictures_for_a_model_that_reads_jpeg_and_png(kind):
+    data = encode(photograph(), kind, **({"lossless": True} if kind == "WEBP" else {}))
+    served = as_jpeg_or_png(data, "a")
+    assert (served == data) == (kind in ("JPEG", "PNG"))
+    np.testing.assert_array_equal(decode_picture(served, "a"), decode_picture(data, "a"))
+    with pytest.raises(InputError, match=r"^a: expected a whole picture"):
+        as_jpeg_or_png(data[:-200], "a")
 
 
 def test_largest_picture_is_read_without_a_warning():
