@@ -20,6 +20,7 @@ import kerasdl
 from kerasdl.data.captions.vocabulary import END, UNK
 from kerasdl.data.pictures.decoding import decode_picture, prepare_picture
 from kerasdl.data.pictures.graph import decode_and_prepare
+from kerasdl.decoding import options_for
 from kerasdl.errors import InputError
 from kerasdl.models.captioner import ImageCaptioner
 
@@ -56,7 +57,7 @@ class CaptioningJob(Job):
         trained = kerasdl.load(workdir)
         self.model: ImageCaptioner = trained.model
         self.vocabulary = trained.vocabulary
-        self.decode: dict[str, Any] = dict(config["decode"])
+        self.decode = options_for(self.vocabulary, config["decode"])
         if len(self.vocabulary) != self.model.decoder.vocabulary_size:
             raise InputError(
                 f"{workdir / 'vocab.txt'}: expected the model's "

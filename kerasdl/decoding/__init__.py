@@ -1,1 +1,22 @@
-"""Turning scores of words into captions: greedy and beam search."""
+"""From scores of words to captions: greedy, beam and constrained search, samples."""
+
+from kerasdl._lazy import lazy_names
+
+_MODULES = {
+    "Constraints": "constraints",
+    "DecodeOptions": "generation",
+    "beam_search": "beam",
+    "candidates": "generation",
+    "consensus_caption": "consensus",
+    "generate": "generation",
+    "greedy_decode": "greedy",
+    "n_best_captions": "beam",
+    "options_for": "generation",
+    "sample_captions": "greedy",
+}
+__all__ = sorted(_MODULES)
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {name: f"{__name__}.{module}:{name}" for name, module in _MODULES.items()},
+)

@@ -1,36 +1,34 @@
-"""Image captioning: a recurrent decoder started from the features of a picture.
+"""Image captioning: a recurrent decoder that is told the features of a picture.
 
 The decoder is the "show and tell" design of Vinyals et al., 2015
 (https://arxiv.org/abs/1411.4555) in the form that the CS231n captioning exercise made
-common: the picture enters through the initial state, not as a first word.
+common: the picture enters through the initial state, not as a first word. Options add
+what later work added: attention, the picture at every step, more layers, tied words.
 
 Differences from Vinyals et al.: the features set h_0 instead of being fed as x_0; the
-recurrent layer may be a vanilla RNN; the embedding and the vocabulary matrix are not
-shared; the backbone is never fine-tuned.
+recurrent layer may be a vanilla RNN or a GRU.
 """
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasdl import layers, ops
-from kerasdl.data.captions.tokens import SPECIAL_TOKENS
-from kerasdl.data.captions.vocabulary import NULL, START
-from kerasdl.decoding.beam import beam_search
-from kerasdl.decoding.greedy import check_positive_integer, greedy_decode
+from kerasdl import layers
+from kerasdl.data.captions.vocabulary import SPECIAL_TOKENS
+from kerasdl.decoding.constraints import check_positive_integer
+from kerasdl.models.caption_attention import PlaceAttention, dense, fan_in_normal
+from kerasdl.models.caption_model import CaptionModel
 
-RNN_LAYERS = {"lstm": layers.LSTM, "rnn": layers.SimpleRNN}
-
-
-def _fan_in_normal():
-    """Draws a kernel from N(0, 1/fan-in), not truncated."""
-    return keras.initializers.VarianceScaling(
-        scale=1.0, mode="fan_in", distribution="untruncated_normal"
-    )
+# The recurrent layer of each kind, its own arguments, and how many states it has.
+RNN_LAYERS = {
+    "lstm": (layers.LSTM, {"unit_forget_bias": False}, 2),
+    "rnn": (layers.SimpleRNN, {}, 1),
+}
+FEATURES_IN = ("h_0", "every_step", "both")
 
 
 @keras.saving.register_keras_serializable(package="kerasdl")
-class CaptionDecoder(keras.Model):
+class CaptionDecoder(CaptionModel):
     """Scores the words of a caption, given the features of its picture.
 
     With x_t the embedding of the t-th input word, F features and V words::
@@ -44,18 +42,16 @@ class CaptionDecoder(keras.Model):
     all biases start at 0, the forget gate's too. ``mean`` and ``variance`` are
     non-trainable weights, 0 and 1 until `adapt` measures them.
 
+    With ``features_in`` "every_step" the picture is part of each input instead of the
+    first state, x_t = [embedding_t, z W_in + b_in] and h_0 = 0; "both" does both. With
+    several ``layers`` each reads the states of the one below and has its own h_0. With
+    ``tied`` words the logits are (h_t W_out + b_out) Eᵀ + b_vocab with E the embedding,
+    (V, embedding_dim) (Press and Wolf 2017, Using the output embedding to improve
+    language models).
+
     With ``cells`` L > 0 the features are those of L places of the picture, one after the
-    other, and the decoder attends to them: Luong et al., 2015, equations 5 to 8 with a
-    scaled dot product, in which the recurrence does not wait for the attention, so that
-    it is still one call over all steps. With z_l the features of place l and p_l a
-    learned vector::
-
-        h_0  = mean_l(z_l) W_proj + b_proj                           (N, units)
-        m_l  = z_l W_cell + b_cell + p_l                             (N, L, units)
-        α_t  = softmax_l(h_t W_query · m_l / sqrt(units))            (N, T, L)
-        h̃_t  = tanh([h_t, Σ_l α_tl m_l] W_out + b_out)               (N, T, units)
-
-    and the logits come from h̃_t.
+    other; z above is then their mean, and `PlaceAttention` turns h_t into the h̃_t that
+    the logits come from.
 
     The loss is `kerasdl.ops.masked_softmax_loss` and needs no argument of ``compile``:
     summed over time, averaged over the minibatch, with ``<NULL>`` targets masked out.
@@ -63,14 +59,19 @@ class CaptionDecoder(keras.Model):
     Args:
         vocabulary_size: number of words V, the four special tokens included.
         feature_dim: length F of a feature vector.
-        rnn: ``"lstm"`` or ``"rnn"`` (vanilla, tanh).
+        rnn: ``"lstm"``, ``"gru"`` or ``"rnn"`` (vanilla, tanh).
         embedding_dim: length of a word vector.
         units: length of the hidden state.
-        dropout: fraction of the embedded input, and of the hidden states before the
-            vocabulary layer, that training drops.
+        layers: number of recurrent layers.
+        features_in: ``"h_0"``, ``"every_step"`` or ``"both"``.
+        dropout: fraction of the embedded input, of the hidden states between layers, and
+            of those before the vocabulary layer, that training drops.
+        feature_dropout: fraction of z that training drops.
         feature_scale: factor on the standardised features.
+        tied: whether the vocabulary layer shares the embedding's weights.
         cells: number of places L that the features describe and the decoder attends
             to; 0 for one vector of the whole picture and no attention.
+        attention: ``"dot"`` or ``"additive"``, the score of the attention.
 
     Call arguments:
         inputs: pair of features, float (N, F), and tokens, int (N, T): the input words
@@ -98,95 +99,98 @@ class CaptionDecoder(keras.Model):
         rnn="lstm",
         embedding_dim=256,
         units=512,
+        layers=1,
+        features_in="h_0",
         dropout=0.0,
+        feature_dropout=0.0,
         feature_scale=0.1,
+        tied=False,
         cells=0,
+        attention="dot",
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if rnn not in RNN_LAYERS:
-            raise ValueError(
-                "Received an invalid value for argument `rnn`, "
-                f"expected one of {sorted(RNN_LAYERS)}, got {rnn!r}."
-            )
-        if not 0 <= dropout < 1:
-            raise ValueError(
-                "Received an invalid value for argument `dropout`, "
-                f"expected a fraction in [0, 1), got {dropout!r}."
-            )
-        if not feature_scale > 0:
-            raise ValueError(
-                "Received an invalid value for argument `feature_scale`, "
-                f"expected a positive number, got {feature_scale!r}."
-            )
-        for name, size in (
-            ("vocabulary_size", vocabulary_size),
-            ("feature_dim", feature_dim),
-            ("embedding_dim", embedding_dim),
-            ("units", units),
-        ):
-            check_positive_integer(name, size)
-        if vocabulary_size <= len(SPECIAL_TOKENS):
-            raise ValueError(
-                "Received an invalid value for argument `vocabulary_size`, expected "
-                f"more words than the {len(SPECIAL_TOKENS)} special tokens, "
-                f"got {vocabulary_size!r}."
-            )
-        if isinstance(cells, bool) or not isinstance(cells, int) or cells < 0:
-            raise ValueError(
-                "Received an invalid value for argument `cells`, "
-                f"expected an integer ≥ 0, got {cells!r}."
-            )
-        if cells and feature_dim % cells:
-            raise ValueError(
-                "Received an invalid value for argument `cells`, expected a divisor of "
-                f"feature_dim={feature_dim}, got {cells!r}."
-            )
+        self._arguments = {
+            "vocabulary_size": vocabulary_size,
+            "feature_dim": feature_dim,
+            "rnn": rnn,
+            "embedding_dim": embedding_dim,
+            "units": units,
+            "layers": layers,
+            "features_in": features_in,
+            "dropout": dropout,
+            "feature_dropout": feature_dropout,
+            "feature_scale": feature_scale,
+            "tied": tied,
+            "cells": cells,
+            "attention": attention,
+        }
+        _check(**self._arguments)
         self.vocabulary_size = vocabulary_size
         self.feature_dim = feature_dim
         self.rnn = rnn
         self.embedding_dim = embedding_dim
         self.units = units
-        self.dropout = float(dropout)
         self.feature_scale = float(feature_scale)
+        self.features_in = features_in
+        self.tied = tied
         self.cells = cells
 
-        self.projection = keras.layers.Dense(
-            units, kernel_initializer=_fan_in_normal(), name="projection"
-        )
+        # Each layer draws its seed as it is made: options add theirs after the others, so
+        # that the same seed draws the same plain decoder.
+        if features_in != "every_step":
+            self.projection = dense(layers * units, "projection")
         self.embedding = keras.layers.Embedding(
             vocabulary_size,
             embedding_dim,
             embeddings_initializer=keras.initializers.RandomNormal(stddev=0.01),
             name="embedding",
         )
-        gates = {"unit_forget_bias": False} if rnn == "lstm" else {}
-        self.recurrent = RNN_LAYERS[rnn](
-            units,
-            kernel_initializer=_fan_in_normal(),
-            recurrent_initializer=_fan_in_normal(),
-            return_sequences=True,
-            name="recurrent",
-            **gates,
-        )
-        self.vocabulary = keras.layers.Dense(
-            vocabulary_size, kernel_initializer=_fan_in_normal(), name="vocabulary"
-        )
+        kind, options, self._states_of_layer = RNN_LAYERS[rnn]
+        self._recurrents = [
+            kind(
+                units,
+                kernel_initializer=fan_in_normal(),
+                recurrent_initializer=fan_in_normal(),
+                return_sequences=True,
+                name="recurrent" if number == 0 else f"recurrent_layer{number + 1}",
+                **options,
+            )
+            for number in range(layers)
+        ]
+        if tied:
+            self.word_projection = dense(embedding_dim, "word_projection")
+        else:
+            self.vocabulary = dense(vocabulary_size, "vocabulary")
+        # Of dropout layers that drop nothing there are none but these: a seed generator
+        # more would be a variable more in every checkpoint.
         self.input_dropout = keras.layers.Dropout(dropout, name="input_dropout")
         self.output_dropout = keras.layers.Dropout(dropout, name="output_dropout")
+        self.feature_dropout = None
+        if feature_dropout:
+            self.feature_dropout = keras.layers.Dropout(
+                feature_dropout, name="feature_dropout"
+            )
+        if features_in != "h_0":
+            self.feature_input = dense(embedding_dim, "feature_input")
         if cells:
-            for name in ("cell_projection", "query_projection", "attention_output"):
-                layer = keras.layers.Dense(
-                    units,
-                    activation="tanh" if name == "attention_output" else None,
-                    use_bias=name != "query_projection",
-                    kernel_initializer=_fan_in_normal(),
-                    name=name,
-                )
-                setattr(self, name, layer)
+            self.attention = PlaceAttention(cells, units, attention, name="attention")
+        self.constant_states = (features_in != "h_0") + (
+            (1 + (attention == "additive")) if cells else 0
+        )
         # Every shape is known from the arguments, so the weights exist from the start:
         # loading needs no call, and features can be adapted to before training.
         self.build()
+
+    @property
+    def moving_states(self):
+        """How many parts of a state belong to the recurrent layers, and change."""
+        return len(self._recurrents) * self._states_of_layer
+
+    @property
+    def recurrent(self):
+        """The first recurrent layer."""
+        return self._recurrents[0]
 
     def build(self, input_shape=None):
         """Creates the weights; their shapes follow from the constructor's arguments."""
@@ -199,20 +203,25 @@ class CaptionDecoder(keras.Model):
         self.variance = self.add_weight(
             name="variance", initializer="ones", dtype="float32", **statistics
         )
-        cell_dim = self.feature_dim // max(self.cells, 1)
-        self.projection.build((None, cell_dim))
+        place_dim = self.feature_dim // max(self.cells, 1)
+        width = self.embedding_dim
+        if self.features_in != "every_step":
+            self.projection.build((None, place_dim))
+        if self.features_in != "h_0":
+            self.feature_input.build((None, place_dim))
+            width += self.embedding_dim
         if self.cells:
-            self.position = self.add_weight(
-                name="position",
-                shape=(self.cells, self.units),
-                initializer=keras.initializers.RandomNormal(stddev=0.1),
-            )
-            self.cell_projection.build((None, self.cells, cell_dim))
-            self.query_projection.build((None, None, self.units))
-            self.attention_output.build((None, None, 2 * self.units))
+            self.attention.build((None, self.cells, place_dim))
         self.embedding.build((None, None))
-        self.recurrent.build((None, None, self.embedding_dim))
-        self.vocabulary.build((None, None, self.units))
+        for number, recurrent in enumerate(self._recurrents):
+            recurrent.build((None, None, self.units if number else width))
+        if self.tied:
+            self.word_projection.build((None, None, self.units))
+            self.word_bias = self.add_weight(
+                name="word_bias", shape=(self.vocabulary_size,), initializer="zeros"
+            )
+        else:
+            self.vocabulary.build((None, None, self.units))
         for dropout in (self.input_dropout, self.output_dropout):
             dropout.build((None, None, None))
         self.built = True
@@ -251,41 +260,66 @@ class CaptionDecoder(keras.Model):
         self.mean.assign(mean)
         self.variance.assign(np.where(constant, 1.0, variance))
 
-    def initial_state(self, features):
+    def initial_state(self, features, training=False):
         """State before the first word.
 
         Args:
             features: float (N, F).
+            training: whether features are dropped.
 
         Returns:
-            Tuple of tensors: h_0 (N, units), for an LSTM c_0 (N, units), and with
-            attention the places m (N, L, units), which steps hand on unchanged.
+            Tuple of tensors: of each layer h_0 (N, units), for an LSTM followed by c_0
+            (N, units); then the parts that steps hand on unchanged: with the picture at
+            every step its input (N, embedding_dim), and with attention the places m
+            (N, L, units), for the additive score followed by their keys (N, L, units/2).
         """
         features = tf.convert_to_tensor(features, "float32")
         z = (features - self.mean) * tf.math.rsqrt(tf.convert_to_tensor(self.variance))
         z *= self.feature_scale
-        if not self.cells:
-            return self._recurrent_state(self.projection(z))
-        z = tf.reshape(z, (-1, self.cells, self.feature_dim // self.cells))
-        places = self.cell_projection(z) + self.position  # (N, L, units)
-        h = self.projection(tf.reduce_mean(z, axis=1))
-        return (*self._recurrent_state(h), places)
+        if self.feature_dropout:
+            z = self.feature_dropout(z, training=training)
+        constants = ()
+        if self.cells:
+            z = tf.reshape(z, (-1, self.cells, self.feature_dim // self.cells))
+            constants = self.attention.encode(z)
+            z = tf.reduce_mean(z, axis=1)
+        if self.features_in != "h_0":
+            constants = (self.feature_input(z), *constants)
+        count = len(self._recurrents)
+        if self.features_in == "every_step":
+            h = [tf.zeros((tf.shape(z)[0], self.units))] * count
+        elif count == 1:
+            h = [self.projection(z)]
+        else:
+            h = tf.split(self.projection(z), count, axis=1)
+        states = [
+            part
+            for one in h
+            for part in (one, tf.zeros_like(one))[: self._states_of_layer]
+        ]
+        return (*states, *constants)
 
-    def _recurrent_state(self, h):
-        return (h, tf.zeros_like(h)) if self.rnn == "lstm" else (h,)
+    def _parts(self, state):
+        """Each layer's state, the picture's input (or None), and the encoded places."""
+        own = [
+            list(state[first : first + self._states_of_layer])
+            for first in range(0, self.moving_states, self._states_of_layer)
+        ]
+        constants = list(state[self.moving_states :])
+        picture = constants.pop(0) if self.features_in != "h_0" else None
+        return own, picture, tuple(constants)
 
-    def _split_state(self, state):
-        """The recurrent layer's state, and the places (None without attention)."""
-        return (list(state[:-1]), state[-1]) if self.cells else (list(state), None)
-
-    def _attend(self, h, places):
-        """h̃ (N, T, units) from h (N, T, units); h itself without attention."""
-        if not self.cells:
-            return h
-        query = self.query_projection(h)
-        scores = tf.matmul(query, places, transpose_b=True) / self.units**0.5
-        context = tf.matmul(tf.nn.softmax(scores), places)  # (N, T, units)
-        return self.attention_output(tf.concat([h, context], axis=-1))
+    def _logits(self, h, training=False):
+        """Logits (..., V) of hidden states h̃ (..., units)."""
+        h = self.output_dropout(h, training=training)
+        if not self.tied:
+            return self.vocabulary(h)
+        words = tf.convert_to_tensor(self.embedding.embeddings)
+        flat = tf.reshape(self.word_projection(h), [-1, self.embedding_dim])
+        logits = tf.matmul(flat, words, transpose_b=True) + self.word_bias
+        shape = tf.concat([tf.shape(h)[:-1], [self.vocabulary_size]], 0)
+        logits = tf.reshape(logits, shape)
+        return tf.ensure_shape(logits, (*h.shape[:-1], self.vocabulary_size))
 
     def step(self, tokens, state):
         """One word further, for decoding; no dropout.
@@ -297,89 +331,85 @@ class CaptionDecoder(keras.Model):
         Returns:
             logits (N, V) of the next word, and the new state.
         """
-        x = self.embedding(tokens)  # (N, embedding_dim)
-        state, places = self._split_state(state)
-        h, state = self.recurrent.cell(x, state, training=False)
-        logits = self.vocabulary(self._attend(h[:, None], places)[:, 0])
-        return logits, (*state, places) if self.cells else tuple(state)
+        h = self.embedding(tokens)  # (N, embedding_dim)
+        own, picture, encoded = self._parts(state)
+        if picture is not None:
+            h = tf.concat([h, picture], axis=-1)
+        moved = []
+        for recurrent, states in zip(self._recurrents, own, strict=True):
+            h, states = recurrent.cell(h, states, training=False)
+            moved += states
+        if self.cells:
+            h = self.attention(h[:, None], encoded)[:, 0]
+        return self._logits(h), (*moved, *state[self.moving_states :])
+
+    def _hidden(self, inputs, training):
+        """The last layer's states (N, T, units), and the encoded places."""
+        features, tokens = inputs
+        h = self.input_dropout(self.embedding(tokens), training=training)
+        own, picture, encoded = self._parts(self.initial_state(features, training))
+        if picture is not None:
+            steps = tf.shape(h)[1]
+            h = tf.concat([h, tf.repeat(picture[:, None], steps, axis=1)], axis=-1)
+        for number, (recurrent, states) in enumerate(
+            zip(self._recurrents, own, strict=True)
+        ):
+            if number:
+                h = self.output_dropout(h, training=training)
+            h = recurrent(h, initial_state=states, training=training)
+        return h, encoded
 
     def call(self, inputs, training=None):
         """See the class."""
-        features, tokens = inputs
-        x = self.input_dropout(self.embedding(tokens), training=training)
-        state, places = self._split_state(self.initial_state(features))
-        h = self.recurrent(x, initial_state=state, training=training)
-        h = self._attend(h, places)
-        return self.vocabulary(self.output_dropout(h, training=training))
+        h, encoded = self._hidden(inputs, training)
+        if self.cells:
+            h = self.attention(h, encoded)
+        return self._logits(h, training=training)
 
-    def generate(self, features, max_length, beam_size=1, length_penalty=0.0):
-        """Captions for pictures whose features are known.
-
-        Args:
-            features: float (N, F).
-            max_length: largest number of tokens, ``<END>`` included.
-            beam_size: 1 decodes greedily, more by beam search.
-            length_penalty: see `kerasdl.decoding.beam.beam_search`; of no effect on
-                greedy decoding.
-
-        Returns:
-            ids, int32 (N, max_length), ``<NULL>`` after ``<END>``; and score, float32
-            (N,), each caption's total log-probability.
-        """
-        if beam_size == 1:
-            return greedy_decode(self, features, max_length)
-        return beam_search(self, features, max_length, beam_size, length_penalty)
-
-    def log_probability(self, features, ids):
-        """Log-probability of given captions, by teacher forcing.
-
-        For what `generate` returned it is the score again, to rounding.
-
-        Args:
-            features: float (N, F).
-            ids: int (N, T), captions without ``<START>``; ``<NULL>`` counts nothing.
-
-        Returns:
-            float32 (N,), the sum over the tokens, ``<END>`` included where it is there.
-        """
-        ids = tf.convert_to_tensor(ids, "int32")
-        start = tf.fill([tf.shape(ids)[0], 1], START)
-        logits = self((features, tf.concat([start, ids[:, :-1]], axis=1)))
-        log_p = -tf.nn.sparse_softmax_cross_entropy_with_logits(
-            labels=ids, logits=tf.cast(logits, "float32")
-        )
-        return tf.reduce_sum(tf.where(tf.equal(ids, NULL), 0.0, log_p), axis=1)
-
-    def compute_loss(
-        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
-    ):
-        """Masked softmax loss of targets y (N, T) under logits y_pred (N, T, V)."""
-        if sample_weight is not None:
-            raise ValueError(
-                "Received an invalid value for argument `sample_weight`, expected None "
-                "(<NULL> targets are masked already), got weights."
-            )
-        y = tf.convert_to_tensor(y)
-        loss = ops.masked_softmax_loss(
-            tf.cast(y_pred, "float32"), y, tf.not_equal(y, NULL)
-        )
-        return tf.add_n([loss, *self.losses])
-
-    def compute_output_shape(self, input_shape):
-        """Shape of the logits, (N, T, V), from the shapes of features and tokens."""
-        _, tokens = input_shape
-        return (*tokens, self.vocabulary_size)
+    def attention_over(self, features, tokens):
+        """Weights (N, T, cells) of the places when tokens (N, T) are read."""
+        h, encoded = self._hidden((features, tokens), training=False)
+        return self.attention.weights_of(h, encoded)
 
     def get_config(self):
         """Constructor arguments."""
-        return {
-            **super().get_config(),
-            "vocabulary_size": self.vocabulary_size,
-            "feature_dim": self.feature_dim,
-            "rnn": self.rnn,
-            "embedding_dim": self.embedding_dim,
-            "units": self.units,
-            "dropout": self.dropout,
-            "feature_scale": self.feature_scale,
-            "cells": self.cells,
-        }
+        return {**super().get_config(), **self._arguments}
+
+
+def _check(**arguments):
+    for name in ("vocabulary_size", "feature_dim", "embedding_dim", "units", "layers"):
+        check_positive_integer(name, arguments[name])
+    cells = arguments["cells"]
+    divisible = (
+        isinstance(cells, int)
+        and not isinstance(cells, bool)
+        and cells >= 0
+        and (cells == 0 or arguments["feature_dim"] % cells == 0)
+    )
+    fraction = "a fraction in [0, 1)"
+    for name, valid, expected in (
+        ("rnn", arguments["rnn"] in RNN_LAYERS, f"one of {sorted(RNN_LAYERS)}"),
+        (
+            "features_in",
+            arguments["features_in"] in FEATURES_IN,
+            f"one of {list(FEATURES_IN)}",
+        ),
+        ("dropout", 0 <= arguments["dropout"] < 1, fraction),
+        ("feature_dropout", 0 <= arguments["feature_dropout"] < 1, fraction),
+        ("feature_scale", arguments["feature_scale"] > 0, "a positive number"),
+        (
+            "vocabulary_size",
+            arguments["vocabulary_size"] > len(SPECIAL_TOKENS),
+            f"more words than the {len(SPECIAL_TOKENS)} special tokens",
+        ),
+        (
+            "cells",
+            divisible,
+            f"0 or a divisor of feature_dim={arguments['feature_dim']}",
+        ),
+    ):
+        if not valid:
+            raise ValueError(
+                f"Received an invalid value for argument `{name}`, "
+                f"expected {expected}, got {arguments[name]!r}."
+            )

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasdl.models.caption_decoder import CaptionDecoder
+from kerasdl.models.caption_ensemble import CaptionEnsemble
 
 
 def grid_pooling_matrix(height, width, grid):
@@ -43,7 +44,8 @@ class ImageCaptioner(keras.Model):
     Args:
         backbone: keras.Model from float32 RGB (N, S, S, 3) in 0..255 to features (N, F)
             or to a feature map (N, h, w, C).
-        decoder: `CaptionDecoder` with as many feature dimensions.
+        decoder: `CaptionDecoder`, or `CaptionEnsemble` of several, with as many feature
+            dimensions.
         grid: side of the grid that a feature map is average-pooled to, then flattened
             to (N, grid²·C) so that the spatial layout survives. Must be 0 for a
             backbone whose output is (N, F) already.
@@ -61,7 +63,12 @@ class ImageCaptioner(keras.Model):
     """
 
     def __init__(
-        self, backbone: keras.Model, decoder: CaptionDecoder, *, grid=0, **kwargs
+        self,
+        backbone: keras.Model,
+        decoder: CaptionDecoder | CaptionEnsemble,
+        *,
+        grid=0,
+        **kwargs,
     ):
         super().__init__(**kwargs)
         if isinstance(grid, bool) or not isinstance(grid, int) or grid < 0:
@@ -130,22 +137,29 @@ class ImageCaptioner(keras.Model):
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
-        """The decoder's loss: see `CaptionDecoder.compute_loss`."""
+        """The decoder's loss: see `CaptionModel.compute_loss`."""
         return self.decoder.compute_loss(x, y, y_pred, sample_weight, training)
 
-    def generate(self, images, max_length, beam_size=1, length_penalty=0.0):
+    def generate(self, images, max_length, **options):
         """Captions for images, float (N, S, S, 3) RGB in 0..255.
 
-        Other arguments and results are `CaptionDecoder.generate`'s.
+        Other arguments and results are `CaptionModel.generate`'s.
         """
-        options = (max_length, beam_size, length_penalty)
-        if options not in self._generators:
-            size = self.image_size
-            self._generators[options] = tf.function(
-                lambda images: self.decoder.generate(self.features(images), *options),
+        return self._decode("generate", images, max_length=max_length, **options)
+
+    def candidates(self, images, max_length, **options):
+        """Several captions of each image; as `CaptionModel.candidates`."""
+        return self._decode("candidates", images, max_length=max_length, **options)
+
+    def _decode(self, name, images, **options):
+        key = (name, *sorted(options.items()))
+        if key not in self._generators:
+            size, decode = self.image_size, getattr(self.decoder, name)
+            self._generators[key] = tf.function(
+                lambda images: decode(self.features(images), **options),
                 input_signature=[tf.TensorSpec((None, size, size, 3), tf.float32)],
             )
-        return self._generators[options](tf.convert_to_tensor(images, "float32"))
+        return self._generators[key](tf.convert_to_tensor(images, "float32"))
 
     def get_config(self):
         """Constructor arguments; backbone and decoder as Keras serialises them."""

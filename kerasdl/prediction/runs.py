@@ -8,9 +8,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasdl.data.captions.vocabulary import CaptionVocabulary
+from kerasdl.data.captions.vocabulary import NULL, CaptionVocabulary
 from kerasdl.data.pictures.decoding import prepare_picture
 from kerasdl.data.vocabulary import read_class_names
+from kerasdl.decoding import options_for
 from kerasdl.errors import InputError
 from kerasdl.models.captioner import ImageCaptioner
 from kerasdl.prediction.predictor import Answer, Picture, Predictor, class_answers
@@ -77,20 +78,51 @@ class TrainedCaptioner(Predictor):
         self.vocabulary = CaptionVocabulary.load(root / "vocab.txt")
         self._decode = dict(config["decode"])
 
-    def answer(self, inputs: Sequence[Picture], **options: Any) -> list[Answer]:
+    def answer(
+        self,
+        inputs: Sequence[Picture],
+        *,
+        attention: bool = False,
+        n_best: int = 1,
+        **options: Any,
+    ) -> list[Answer]:
         """`caption` and `score` of each picture.
 
         Args:
             inputs: The pictures.
-            options: Decoding settings to use instead of the run's, such as `beam_size`.
+            attention: Whether `words` and `attention` come too: for each word that was
+                said, and for the end if it was, how much each place of the picture
+                weighed, float32 (words, rows, columns), each summing to 1.
+            n_best: If above 1, `captions` and `scores` come too: the best captions of
+                the beam, the best first, or the samples.
+            options: Fields of the config's `decode` to use instead of the run's, such as
+                `beam_size=5`, `samples=3, seed=1` or `required="dog ball"`.
+
+        Raises:
+            InputError: An option has no such field, or a required word is unknown.
+            ValueError: An option is out of its range, or the model has no attention.
         """
+        settings = options_for(self.vocabulary, {**self._decode, **options})
         answers = []
         for images in _batches(inputs, self.model.image_size, "squash"):
-            ids, scores = self.model.generate(images, **{**self._decode, **options})
-            answers += [
+            found = self.model.generate(images, attention=attention, **settings)
+            ids, scores, *weights = map(np.asarray, found)
+            part: list[Answer] = [
                 {"caption": self.vocabulary.decode(row), "score": float(score)}
-                for row, score in zip(np.asarray(ids), np.asarray(scores), strict=True)
+                for row, score in zip(ids, scores, strict=True)
             ]
+            if attention:
+                for answer, row, maps in zip(part, ids, weights[0], strict=True):
+                    said = row[row > NULL]
+                    answer["words"] = [self.vocabulary.tokens[one] for one in said]
+                    side = round(maps.shape[-1] ** 0.5)
+                    answer["attention"] = maps[: len(said)].reshape(-1, side, side)
+            if n_best > 1:
+                several = self.model.candidates(images, n=n_best, **settings)
+                for answer, rows, totals in zip(part, *map(np.asarray, several), strict=True):
+                    answer["captions"] = [self.vocabulary.decode(row) for row in rows]
+                    answer["scores"] = totals.tolist()
+            answers += part
         return answers
 
 

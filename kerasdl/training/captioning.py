@@ -16,6 +16,7 @@ from kerasdl.data.captions.vocabulary import NULL, CaptionVocabulary
 from kerasdl.data.drawn.scenes import drawn_scenes
 from kerasdl.data.pictures.decoding import decode_picture, prepare_picture
 from kerasdl.data.pictures.feature_cache import FeatureCache
+from kerasdl.decoding import options_for
 from kerasdl.errors import InputError
 from kerasdl.metrics.captions import bleu1_single, coco_scores
 from kerasdl.models.backbones import build_backbone, weights_digest
@@ -255,8 +256,9 @@ class CaptionScorer:
     def __init__(
         self, decoder: CaptionDecoder, vocabulary: CaptionVocabulary, decode: Mapping
     ) -> None:
+        options = options_for(vocabulary, decode)
         self._generate = tf.function(
-            lambda features: decoder.generate(features, **decode)[0],
+            lambda features: decoder.generate(features, **options)[0],
             input_signature=[tf.TensorSpec((None, decoder.feature_dim), tf.float32)],
         )
         self._vocabulary = vocabulary

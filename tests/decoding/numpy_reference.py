@@ -4,11 +4,13 @@ Obviously the equations of `CaptionDecoder` and the definitions of greedy and be
 over Python lists; everything fast is compared with it.
 """
 
+import collections
 import itertools
 
 import numpy as np
 
 from kerasdl.data.captions.vocabulary import END, NULL, START, UNK
+from kerasdl.decoding.constraints import Constraints
 
 
 def _sigmoid(x):
@@ -56,37 +58,74 @@ def log_probability(decoder, features, caption):
     return total
 
 
-def _words(log_p):
-    return [token for token in range(len(log_p)) if token not in (NULL, START, UNK)]
+def _words(log_p, caption=(), max_length=0, constraints=Constraints()):  # noqa: B008
+    """The words that may follow the beginning `caption`."""
+    words = [token for token in range(len(log_p)) if token not in (NULL, START, UNK)]
+    size = constraints.no_repeat_ngram
+    said = {tuple(caption[i : i + size]) for i in range(len(caption) - size + 1)}
+    dangling = {START, *constraints.dangling} if constraints.dangling else set()
+    allowed = []
+    for word in words:
+        longer = [*caption, word]
+        cut = len(longer) == max_length
+        if not (
+            word in constraints.forbidden
+            or (size and tuple(longer[-size:]) in said and len(longer) >= size)
+            or (word == END and [START, *caption][-1] in dangling)
+            or (cut and word in dangling)
+        ):
+            allowed.append(word)
+    return allowed or [END]
 
 
-def greedy(decoder, features, max_length):
+def greedy(decoder, features, max_length, constraints=Constraints()):  # noqa: B008
     """The caption, a list of tokens, and its log-probability."""
     state, caption, total = decoder.start(features), [], 0.0
     while len(caption) < max_length and END not in caption:
         log_p, state = decoder.step(caption[-1] if caption else START, state)
-        token = max(_words(log_p), key=lambda word: log_p[word])
+        words = _words(log_p, caption, max_length, constraints)
+        token = max(words, key=lambda word: log_p[word])
         caption.append(token)
         total += log_p[token]
     return caption, total
 
 
-def beam(decoder, features, max_length, beam_size, length_penalty):
+def beam(decoder, features, max_length, beam_size, length_penalty, **options):
     """The best finished caption of a beam, and its log-probability; no early end."""
+    return n_best(decoder, features, max_length, beam_size, length_penalty, **options)[0]
+
+
+def n_best(
+    decoder,
+    features,
+    max_length,
+    beam_size,
+    length_penalty,
+    required=(),
+    constraints=Constraints(),  # noqa: B008
+):
+    """All that a beam finishes, the best first: pairs of caption and log-probability."""
     alive, finished = [([], 0.0, decoder.start(features))], []
     for _ in range(max_length):
         longer = []
         for caption, total, state in alive:
             log_p, new_state = decoder.step(caption[-1] if caption else START, state)
-            for word in _words(log_p):
-                longer.append(([*caption, word], total + log_p[word], new_state))
+            for word in _words(log_p, caption, max_length, constraints):
+                if word != END or set(required) <= set(caption):
+                    longer.append(([*caption, word], total + log_p[word], new_state))
         longer.sort(key=lambda hypothesis: -hypothesis[1])
-        alive = []
-        for hypothesis in longer[:beam_size]:
-            ended = hypothesis[0][-1] == END or len(hypothesis[0]) == max_length
-            (finished if ended else alive).append(hypothesis)
-    caption, total, _ = max(finished, key=lambda h: h[1] / len(h[0]) ** length_penalty)
-    return caption, total
+        alive, kept = [], collections.Counter()
+        for hypothesis in longer:
+            said = frozenset(hypothesis[0]) & frozenset(required)
+            kept[said] += 1  # a beam for each set of required words
+            if kept[said] <= beam_size:
+                ended = hypothesis[0][-1] == END or len(hypothesis[0]) == max_length
+                if not ended:
+                    alive.append(hypothesis)
+                elif len(said) == len(required):
+                    finished.append(hypothesis)
+    finished.sort(key=lambda h: -h[1] / len(h[0]) ** length_penalty)
+    return [(caption, total) for caption, total, _ in finished]
 
 
 def every_caption(vocabulary_size, max_length):

@@ -3,7 +3,8 @@ import pytest
 import tensorflow as tf
 
 from kerasdl.data.captions.vocabulary import END, NULL, START, UNK
-from kerasdl.decoding.greedy import greedy_decode, word_log_probabilities
+from kerasdl.decoding.constraints import word_log_probabilities
+from kerasdl.decoding.greedy import greedy_decode
 from tests.decoding import numpy_reference
 from tests.decoding.problems import FEATURES, features, sharp_decoder
 

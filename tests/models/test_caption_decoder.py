@@ -9,6 +9,14 @@ from tests.decoding import numpy_reference
 from tests.decoding.problems import FEATURES, features, sharp_decoder
 
 DESIGNS = [("lstm", 0), ("rnn", 0), ("lstm", 3), ("rnn", 3)]
+# Options of a decoder, each of which has to hold to the same rules.
+OPTIONS = [
+    {"features_in": "every_step"},
+    {"features_in": "both", "layers": 2, "rnn": "rnn"},
+    {"cells": 3, "attention": "additive"},
+    {"cells": 3, "attention": "additive", "features_in": "both", "layers": 2},
+    {"tied": True, "layers": 2, "feature_dropout": 0.5, "dropout": 0.5},
+]
 
 
 def small_decoder(rnn="lstm", cells=0, **options):
@@ -49,18 +57,18 @@ def test_steps_are_the_whole_sequence(rnn, cells):
 def test_attention_is_its_equations():
     decoder, pictures, words = small_decoder(cells=3), features(2), tokens((2, 4))
     z = 0.1 * pictures.reshape(2, 3, FEATURES // 3).astype("float64")
-    w, b = decoder.cell_projection.get_weights()
-    places = z @ w + b + np.array(decoder.position)  # (N, L, units)
+    w, b = decoder.attention.cell_projection.get_weights()
+    places = z @ w + b + np.array(decoder.attention.position)  # (N, L, units)
     w, b = decoder.projection.get_weights()
     start = [z.mean(1) @ w + b, np.zeros((2, 8))]
     h = decoder.recurrent(
         decoder.embedding(words), initial_state=[tf.cast(s, "float32") for s in start]
     ).numpy()  # (N, T, units)
-    (w_query,) = decoder.query_projection.get_weights()
+    (w_query,) = decoder.attention.query_projection.get_weights()
     scores = np.einsum("ntu,nlu->ntl", h @ w_query, places) / np.sqrt(8)
     weights = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
     context = np.einsum("ntl,nlu->ntu", weights, places)
-    w, b = decoder.attention_output.get_weights()
+    w, b = decoder.attention.attention_output.get_weights()
     attended = np.tanh(np.concatenate([h, context], -1) @ w + b)
     w, b = decoder.vocabulary.get_weights()
     np.testing.assert_allclose(
@@ -115,6 +123,107 @@ def test_loss_ignores_padding_and_sums_over_time():
     # Teacher forcing reads the same words: the mean of the captions' log-probabilities.
     expected = -np.mean(decoder.log_probability(pictures, targets))
     assert float(loss) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_steps_are_the_whole_sequence_with_every_option(options):
+    decoder, pictures, words = small_decoder(**options), features(3), tokens((3, 7))
+    decoder.adapt(features(30))
+    whole = decoder((pictures, words))
+    state = decoder.initial_state(pictures)
+    assert len(state) == decoder.moving_states + decoder.constant_states
+    for t in range(7):
+        logits, moved = decoder.step(words[:, t], state)
+        np.testing.assert_allclose(logits, whole[:, t], rtol=1e-5, atol=1e-6)
+        for old, new in zip(
+            state[decoder.moving_states :], moved[decoder.moving_states :], strict=True
+        ):
+            assert old is new
+        state = moved
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_every_weight_of_an_option_learns(options):
+    decoder, pictures, words = small_decoder(**options), features(3), tokens((3, 7))
+    decoder.adapt(features(30))
+    decoder.embedding.set_weights([np.random.default_rng(0).normal(size=(12, 5))])
+    with tf.GradientTape() as tape:
+        loss = -tf.reduce_sum(decoder.log_probability(pictures, words))
+    for variable, gradient in zip(
+        decoder.trainable_variables,
+        tape.gradient(loss, decoder.trainable_variables),
+        strict=True,
+    ):
+        assert np.abs(tf.convert_to_tensor(gradient)).max() > 0, variable.path
+
+
+def test_tied_words_share_one_table():
+    free, tied = small_decoder(), small_decoder(tied=True)
+    w, b = tied.word_projection.get_weights()
+    pictures, words = features(2), tokens((2, 4))
+    state = [tf.cast(s, "float32") for s in tied.initial_state(pictures)]
+    h = tied.recurrent(tied.embedding(words), initial_state=state).numpy()
+    expected = (h @ w + b) @ tied.embedding.get_weights()[0].T + np.array(tied.word_bias)
+    np.testing.assert_allclose(tied((pictures, words)), expected, rtol=1e-4, atol=1e-6)
+    assert tied.count_params() == free.count_params() - 8 * 12 + 8 * 5 + 5
+
+
+def test_additive_attention_is_its_equations():
+    decoder = small_decoder(cells=3, attention="additive")
+    attention = decoder.attention
+    h = np.random.default_rng(0).normal(size=(2, 4, 8)).astype("float32")
+    m, keys = attention.encode(np.random.default_rng(1).normal(size=(2, 3, 2)))
+    (w_query,), (w_key, b_key) = (
+        attention.query_projection.get_weights(),
+        attention.key_projection.get_weights(),
+    )
+    (v,) = attention.energy.get_weights()
+    np.testing.assert_allclose(keys, m.numpy() @ w_key + b_key, rtol=1e-4, atol=1e-5)
+    for n, t in np.ndindex(2, 4):
+        energies = [
+            (np.tanh(h[n, t] @ w_query + m.numpy()[n, place] @ w_key + b_key) @ v)[0]
+            for place in range(3)
+        ]
+        weights = np.exp(energies) / np.exp(energies).sum()
+        np.testing.assert_allclose(
+            attention.weights_of(h, (m, keys))[n, t], weights, rtol=1e-4
+        )
+
+
+@pytest.mark.parametrize("kind", ["dot", "additive"])
+def test_attention_maps_of_a_caption(kind):
+    decoder, pictures = small_decoder(cells=3, attention=kind), features(4)
+    ids, score, weights = decoder.generate(pictures, 6, attention=True)
+    again = decoder.generate(pictures, 6)
+    np.testing.assert_array_equal(ids, again[0])
+    np.testing.assert_allclose(score, again[1])
+    assert weights.shape == (4, 6, 3)
+    np.testing.assert_allclose(
+        tf.reduce_sum(weights, -1), (ids.numpy() != NULL).astype("float32"), rtol=1e-5
+    )
+    state, previous = decoder.initial_state(pictures), [START] * 4
+    for t in range(3):
+        _, moved = decoder.step(tf.constant(previous), state)
+        expected = decoder.attention.weights_of(
+            moved[0][:, None], state[decoder.moving_states :]
+        )[:, 0]
+        said = ids.numpy()[:, t] != NULL
+        np.testing.assert_allclose(weights[:, t][said], expected[said], rtol=1e-4)
+        state, previous = moved, ids[:, t]
+
+
+def test_attention_of_a_decoder_without_it_is_refused():
+    with pytest.raises(ValueError, match=r"`attention`.*cells=0\), got True"):
+        small_decoder().generate(features(1), 4, attention=True)
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_config_round_trip_of_every_option(options):
+    decoder = small_decoder(**options)
+    again = CaptionDecoder.from_config(decoder.get_config())
+    again.set_weights(decoder.get_weights())
+    pictures, words = features(2), tokens((2, 4))
+    np.testing.assert_array_equal(decoder((pictures, words)), again((pictures, words)))
 
 
 @pytest.mark.parametrize(("rnn", "cells"), DESIGNS)
@@ -195,7 +304,11 @@ def test_sample_weight_is_refused():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"rnn": "gru"}, r"`rnn`.*got 'gru'\."),
+        ({"rnn": "qrnn"}, r"`rnn`.*got 'qrnn'\."),
+        ({"layers": 0}, r"`layers`.*got 0\."),
+        ({"features_in": "x"}, r"`features_in`.*'both'\], got 'x'\."),
+        ({"feature_dropout": -0.1}, r"`feature_dropout`.*got -0\.1\."),
+        ({"cells": 3, "attention": "soft"}, r"`attention`.*got 'soft'\."),
         ({"units": 0}, r"`units`.*positive integer, got 0\."),
         ({"embedding_dim": -4}, r"`embedding_dim`.*got -4\."),
         ({"feature_dim": 2.0}, r"`feature_dim`.*got 2\.0\."),
