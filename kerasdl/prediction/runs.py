@@ -119,7 +119,9 @@ class TrainedCaptioner(Predictor):
                     answer["attention"] = maps[: len(said)].reshape(-1, side, side)
             if n_best > 1:
                 several = self.model.candidates(images, n=n_best, **settings)
-                for answer, rows, totals in zip(part, *map(np.asarray, several), strict=True):
+                for answer, rows, totals in zip(
+                    part, *map(np.asarray, several), strict=True
+                ):
                     answer["captions"] = [self.vocabulary.decode(row) for row in rows]
                     answer["scores"] = totals.tolist()
             answers += part
