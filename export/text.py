@@ -35,7 +35,7 @@ from kerasdl.data.texts.lines import check_text
 from kerasdl.data.texts.tokens import PADDING, TokenRows
 from kerasdl.errors import InputError
 from kerasdl.layers import LSTM, SimpleRNN
-from kerasdl.ops.time_loop import steps_written_out
+from kerasdl.ops.execution import steps_written_out
 from kerasdl.training.text import TextScorer, load_dataset
 
 # Same ids in, same arithmetic: only the order of sums differs.

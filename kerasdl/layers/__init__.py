@@ -5,11 +5,9 @@ from kerasdl.layers.interchange import (
     from_torch_state_dict,
     to_torch_state_dict,
 )
-from kerasdl.layers.lstm import LSTM
-from kerasdl.layers.lstm_cell import LSTMCell
-from kerasdl.layers.simple_rnn import SimpleRNN
-from kerasdl.layers.simple_rnn_cell import SimpleRNNCell
-from kerasdl.ops.time_loop import emissions_in_buffers, steps_written_out
+from kerasdl.layers.lstm import LSTM, LSTMCell
+from kerasdl.layers.simple_rnn import SimpleRNN, SimpleRNNCell
+from kerasdl.ops.execution import emissions_in_buffers, steps_written_out
 
 __all__ = [
     "LSTM",

@@ -3,10 +3,9 @@
 import keras
 import numpy as np
 
-from kerasdl.layers.lstm import LSTM
-from kerasdl.layers.lstm_cell import LSTMCell
-from kerasdl.layers.simple_rnn import SimpleRNN
-from kerasdl.layers.simple_rnn_cell import SimpleRNNCell
+from kerasdl.layers.lstm import LSTM, LSTMCell
+from kerasdl.layers.recurrent import RecurrentLayer
+from kerasdl.layers.simple_rnn import SimpleRNN, SimpleRNNCell
 
 _OURS = {ours.__name__: ours for ours in (LSTM, LSTMCell, SimpleRNN, SimpleRNNCell)}
 _THEIRS = tuple(getattr(keras.layers, name) for name in _OURS)
@@ -156,6 +155,8 @@ def _with_ours(config):
 
 def _layers_of(layer):
     yield layer
+    if isinstance(layer, RecurrentLayer):
+        return  # its cell holds its weights, as Keras made it
     inner = list(getattr(layer, "_layers", []))
     for attribute in ("layer", "forward_layer", "backward_layer", "cell"):
         inner.append(getattr(layer, attribute, None))

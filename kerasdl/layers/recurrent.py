@@ -1,37 +1,20 @@
-"""What the recurrent cells and the recurrent layers share."""
+"""Keras's recurrent layers and cells with `kerasdl.ops` in the place of their loops.
 
-import contextvars
+Constructor, weights, configuration, states and dropout masks are Keras's, by inheritance.
+"""
 
 import keras
 import tensorflow as tf
 
 from kerasdl.ops.activations import ACTIVATIONS, get_activation
-from kerasdl.ops.custom_gradients import gradient_may_be_taken
-from kerasdl.ops.sequences import check_recompute, last_output_from_state
-
-# Whether the initial state that `inner_loop` receives is Keras's zeros.
-_FROM_ZERO = contextvars.ContextVar("from_zero", default=False)
+from kerasdl.ops.checks import check_mask, check_recompute
+from kerasdl.ops.gradients import gradient_may_be_taken
+from kerasdl.ops.sequences import last_output_from_state
 
 _OP_NAMES = {keras.activations.get(name): name for name in ACTIVATIONS}
 
 
-def activation_name(function, argument):
-    """Returns the name under which `kerasdl.ops` knows a Keras activation.
-
-    Args:
-        function: what `keras.activations.get` returned.
-        argument: the constructor's argument, for the message.
-
-    Raises:
-        ValueError: kerasdl has no derivative of that function.
-    """
-    # Known by identity, not by name: a user's own function may be called "tanh" too.
-    stranger = f"the function {getattr(function, '__name__', function)}"
-    return get_activation(_OP_NAMES.get(function, stranger), argument).name
-
-
-def check_units(units):
-    """Raises ValueError unless `units` is a positive integer."""
+def _check_units(units):
     if isinstance(units, bool) or not hasattr(units, "__index__") or units <= 0:
         raise ValueError(
             "Received an invalid value for argument `units`, expected a positive "
@@ -39,34 +22,133 @@ def check_units(units):
         )
 
 
-def weights_of(cell):
+def _equations(cell):
+    """Returns the keyword arguments of the op that a cell's configuration sets.
+
+    Raises:
+        ValueError: kerasdl has no derivative of an activation.
+    """
+    options = {}
+    for argument in ("activation", "recurrent_activation"):
+        function = getattr(cell, argument, None)
+        if function is not None:
+            # Known by identity, not by name: a user's function may be called "tanh" too.
+            stranger = f"the function {getattr(function, '__name__', function)}"
+            name = _OP_NAMES.get(function, stranger)
+            options[argument] = get_activation(name, argument).name
+    return options
+
+
+def _dropout(cell, inputs, h):
+    """Returns the keyword arguments of the op for a cell's dropout masks.
+
+    Args:
+        cell: a Keras cell.
+        inputs: (N, D), one step of the inputs, for the shape of the mask.
+        h: (N, H), likewise.
+    """
+    masks = {}
+    if 0 < cell.dropout < 1:
+        masks["dropout_mask"] = cell.get_dropout_mask(inputs)
+    if 0 < cell.recurrent_dropout < 1:
+        masks["recurrent_dropout_mask"] = cell.get_recurrent_dropout_mask(h)
+    # Keras draws a mask for each gate if the cell has recurrent dropout.
+    return {
+        argument: tf.stack(mask) if isinstance(mask, list) else mask
+        for argument, mask in masks.items()
+    }
+
+
+def _weights(cell):
     """Returns kernel, recurrent kernel and bias (or None) in the cell's compute type."""
-    weights = (cell.kernel, cell.recurrent_kernel, cell.bias)
     return [
         None if weight is None else tf.cast(weight.value, cell.compute_dtype)
-        for weight in weights
+        for weight in (cell.kernel, cell.recurrent_kernel, cell.bias)
     ]
 
 
-def of_cell(name):
-    """Returns a read-only property of a layer that is its cell's attribute `name`."""
-    return property(lambda layer: getattr(layer.cell, name), doc=f"The cell's `{name}`.")
+class RecurrentCell:
+    """What makes a Keras cell one of ours; stands before it among the base classes.
 
-
-class RecurrentLayer(keras.layers.RNN):
-    """A `keras.layers.RNN` whose loop over time is one of `kerasdl.ops`.
-
-    A subclass implements `run_sequence` and names in `CONFIG` the constructor arguments
-    that are attributes of its cell.
+    Attributes:
+        op_step: the step of `kerasdl.ops`.
     """
 
-    CONFIG = ()
+    op_step = None
 
-    def __init__(self, cell, *, recompute=None, **kwargs):
+    def __init__(self, units, *args, **kwargs):
+        _check_units(units)
+        super().__init__(units, *args, **kwargs)
+        _equations(self)
+
+    def call(self, inputs, states, training=False):
+        """Runs one step; see the class for shapes."""
+        h, *others = keras.tree.flatten(states)
+        states_after = self.op_step(
+            inputs,
+            h,
+            *others,
+            *_weights(self),
+            **_equations(self),
+            **_dropout(self, inputs, h) if training else {},
+        )
+        h, *others = keras.tree.flatten(states_after)
+        return h, [h, *others] if keras.tree.is_nested(states) else h
+
+
+class RecurrentLayer:
+    """What makes a Keras recurrent layer one of ours; stands before it among the bases.
+
+    Attributes:
+        op: the function of `kerasdl.ops` that runs the whole sequence.
+        op_norms: the one that measures gradients.
+    """
+
+    op = op_norms = None
+
+    def __init__(self, units, *args, recompute=None, **kwargs):
+        _check_units(units)
         check_recompute(recompute)
-        super().__init__(cell, **kwargs)
+        super().__init__(units, *args, **kwargs)
         self.recompute = recompute
-        self.input_spec = keras.layers.InputSpec(ndim=3)
+        _equations(self.cell)
+
+    def call(self, sequences, initial_state=None, mask=None, training=False):
+        """Runs the layer; see the class for shapes."""
+        wanted = len(self.state_size)
+        if initial_state is not None:
+            given = len(keras.tree.flatten(initial_state))
+            if given != wanted:
+                raise ValueError(
+                    "Received an invalid value for argument `initial_state`, expected "
+                    f"{wanted} tensor{'s' * (wanted > 1)} (N, {self.units}), got {given}."
+                )
+        sequences = tf.cast(sequences, self.compute_dtype)
+        return super().call(
+            sequences, initial_state=initial_state, mask=mask, training=training
+        )
+
+    def inner_loop(self, sequences, initial_state, mask, training=False):
+        """Runs the loop over time, in the place of `keras.layers.RNN.inner_loop`."""
+        if getattr(self, "use_cudnn", False) is True:
+            # Keras's answer, for there is no cuDNN here.
+            return super().inner_loop(sequences, initial_state, mask, training=training)
+        sequences, mask = self._in_order(sequences, mask)
+        keep = training or gradient_may_be_taken()
+        outputs, *states = self.run_sequence(
+            sequences,
+            initial_state,
+            mask,
+            **_dropout(self.cell, sequences[:, 0], initial_state[0]) if training else {},
+            return_sequences=self.return_sequences,
+            zero_output_for_mask=self.zero_output_for_mask,
+            unroll=self.unroll,
+            recompute=self.recompute if keep else "all",
+        )
+        if self.return_sequences:
+            return outputs[:, -1], outputs, states
+        last_output = last_output_from_state(states[0], mask, self.zero_output_for_mask)
+        return last_output, last_output[:, tf.newaxis], states
 
     def run_sequence(self, sequences, states, mask, **options):
         """Runs the op over the whole sequence.
@@ -80,18 +162,14 @@ class RecurrentLayer(keras.layers.RNN):
         Returns:
             (outputs (N, T, H) or None, *states).
         """
-        raise NotImplementedError
-
-    def sequence_norms(self, sequences, states, mask, d_sequence):
-        """Returns the dictionary of `gradient_norms`, with time in the order of the run.
-
-        Args:
-            sequences: (N, T, D), in the order in which they are run through.
-            states: list of the initial states, (N, H) each.
-            mask: (N, T) or None.
-            d_sequence: (N, T, H), likewise in that order.
-        """
-        raise NotImplementedError
+        return self.op(
+            sequences,
+            *states,
+            *_weights(self.cell),
+            mask,
+            **_equations(self.cell),
+            **options,
+        )
 
     def gradient_norms(self, sequences, d_sequence, initial_state=None, mask=None):
         """Returns how much gradient reaches the states at every step, without dropout.
@@ -111,76 +189,38 @@ class RecurrentLayer(keras.layers.RNN):
             reaches c_t. Column t belongs to the t-th step that is run: with
             `go_backwards` that is the t-th from the end, as in the layer's output.
         """
-        sequences = tf.convert_to_tensor(sequences, dtype=self.compute_dtype)
+        sequences = tf.cast(sequences, self.compute_dtype)
         if not self.built:
             self.build(sequences.shape)
         if initial_state is None:
-            initial_state = self.get_initial_state(batch_size=tf.shape(sequences)[0])
-        if self.go_backwards:
-            sequences = tf.reverse(sequences, axis=[1])
-            mask = None if mask is None else tf.reverse(mask, axis=[1])
-        states = [
-            tf.cast(s, self.compute_dtype) for s in keras.tree.flatten(initial_state)
-        ]
-        return self.sequence_norms(sequences, states, mask, d_sequence)
-
-    def inner_loop(self, sequences, initial_state, mask, training=False):
-        """Runs the loop over time, in the place of `keras.layers.RNN.inner_loop`."""
-        mask = keras.tree.flatten(mask)[0] if mask is not None else None
-        if mask is not None and len(mask.shape) == 3:
-            mask = tf.squeeze(mask, axis=-1)
-        if self.go_backwards:
-            sequences = tf.reverse(sequences, axis=[1])
-            mask = None if mask is None else tf.reverse(mask, axis=[1])
-        keep = training or gradient_may_be_taken()
-        states = [None] * len(initial_state) if _FROM_ZERO.get() else initial_state
-        outputs, *states = self.run_sequence(
+            initial_state = [None] * len(self.state_size)
+        sequences, mask = self._in_order(sequences, mask)
+        norms = self.op_norms(
             sequences,
-            states,
+            *keras.tree.flatten(initial_state),
+            *_weights(self.cell),
             mask,
-            **self.cell.op_options(sequences[:, 0], initial_state[0], training),
-            return_sequences=self.return_sequences,
-            zero_output_for_mask=self.zero_output_for_mask,
-            unroll=self.unroll,
-            recompute=self.recompute if keep else "all",
+            d_sequence=d_sequence,
+            **_equations(self.cell),
         )
-        if self.return_sequences:
-            last_output = outputs[:, -1]
-        else:
-            last_output = last_output_from_state(
-                states[0], mask, self.zero_output_for_mask
-            )
-            outputs = last_output[:, tf.newaxis]
-        return last_output, outputs, states
+        return dict(zip(("delta", "gamma"), norms, strict=False))
 
-    def call(self, sequences, initial_state=None, mask=None, training=False):
-        """Runs the layer; see the class for shapes."""
-        token = _FROM_ZERO.set(initial_state is None and self._starts_from_zero())
-        try:
-            return super().call(
-                sequences, initial_state=initial_state, mask=mask, training=training
-            )
-        finally:
-            _FROM_ZERO.reset(token)
-
-    def _starts_from_zero(self):
-        # A subclass may start from a state of its own, for instance one that it learns.
-        own = type(self).get_initial_state is not keras.layers.RNN.get_initial_state
-        return not (self.stateful or own)
+    def _in_order(self, sequences, mask):
+        """Returns both in the order in which the steps are run, the mask as (N, T)."""
+        if mask is not None:
+            mask = tf.convert_to_tensor(keras.tree.flatten(mask)[0])
+            mask = tf.squeeze(mask, axis=-1) if mask.shape.rank == 3 else mask
+            mask = check_mask(mask, sequences)
+        if self.go_backwards:
+            sequences = tf.reverse(sequences, axis=[1])
+            mask = None if mask is None else tf.reverse(mask, axis=[1])
+        return sequences, mask
 
     def get_config(self):
         """Returns the constructor's arguments."""
         config = super().get_config()
-        del config["cell"]
-        cell_config = self.cell.get_config()
-        config.update({name: cell_config[name] for name in self.CONFIG})
-        config["activity_regularizer"] = keras.regularizers.serialize(
-            self.activity_regularizer
-        )
-        config["recompute"] = self.recompute
+        # Keras's SimpleRNN leaves its seed out, and all leave out use_cudnn.
+        config |= {"recompute": self.recompute, "seed": self.cell.seed}
+        if hasattr(self, "use_cudnn"):
+            config["use_cudnn"] = self.use_cudnn
         return config
-
-    @classmethod
-    def from_config(cls, config):
-        """Builds the layer from what `get_config` returned."""
-        return cls(**config)

@@ -1,32 +1,40 @@
-"""The vanilla recurrent layer."""
+"""The vanilla recurrent layer and its cell."""
 
 import keras
 
 from kerasdl import ops
-from kerasdl.layers.recurrent import RecurrentLayer, of_cell, weights_of
-from kerasdl.layers.simple_rnn_cell import SimpleRNNCell
-
-_CELL_ARGUMENTS = (
-    "units",
-    "activation",
-    "use_bias",
-    "kernel_initializer",
-    "recurrent_initializer",
-    "bias_initializer",
-    "kernel_regularizer",
-    "recurrent_regularizer",
-    "bias_regularizer",
-    "kernel_constraint",
-    "recurrent_constraint",
-    "bias_constraint",
-    "dropout",
-    "recurrent_dropout",
-    "seed",
-)
+from kerasdl.layers.recurrent import RecurrentCell, RecurrentLayer
 
 
 @keras.saving.register_keras_serializable(package="kerasdl")
-class SimpleRNN(RecurrentLayer):
+class SimpleRNNCell(RecurrentCell, keras.layers.SimpleRNNCell):
+    """A `keras.layers.SimpleRNNCell` whose step is `kerasdl.ops.simple_rnn_step`.
+
+    Args:
+        units: H, a positive integer.
+        activation: ψ: tanh, sigmoid, relu, linear or hard_sigmoid, by name or as
+            `keras.activations` function; None is linear.
+        *args, **kwargs: every argument of `keras.layers.SimpleRNNCell`, with the same
+            meaning and default.
+
+    Call arguments:
+        inputs: (N, D).
+        states: [h (N, H)] or h.
+        training: whether dropout applies.
+
+    Returns:
+        (h (N, H), [h]), or (h, h) if `states` was a tensor.
+
+    Raises:
+        ValueError: `units` is no positive integer, or kerasdl knows no derivative of the
+            activation.
+    """
+
+    op_step = staticmethod(ops.simple_rnn_step)
+
+
+@keras.saving.register_keras_serializable(package="kerasdl")
+class SimpleRNN(RecurrentLayer, keras.layers.SimpleRNN):
     """The vanilla recurrent network, a drop-in replacement of `keras.layers.SimpleRNN`.
 
         h_t = tanh(x_t W + h_{t-1} U + b)
@@ -37,20 +45,14 @@ class SimpleRNN(RecurrentLayer):
     Args:
         units: H, a positive integer.
         activation: tanh, sigmoid, relu, linear or hard_sigmoid; None is linear.
-        use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
-        kernel_regularizer, recurrent_regularizer, bias_regularizer,
-        activity_regularizer, kernel_constraint, recurrent_constraint, bias_constraint,
-        dropout, recurrent_dropout, return_sequences, return_state, go_backwards,
-        stateful, unroll, seed: as in `keras.layers.SimpleRNN`.
-        recompute: what a training step keeps for its backward pass. None keeps the state
-            of every step; "sqrt" keeps about every √T-th and runs the forward pass again
-            between them, for memory O(√T); "all" keeps nothing and runs all of it again.
-        **kwargs: `zero_output_for_mask`, `name`, `dtype`, `trainable`.
+        *args, **kwargs: every argument of `keras.layers.SimpleRNN`, with the same meaning
+            and default.
+        recompute: as in `kerasdl.layers.LSTM`.
 
     Call arguments:
-        sequences: (N, T, D).
+        sequences: (N, T, D), of any numeric or bool type.
         initial_state: [h_0 (N, H)]; zero by default.
-        mask: (N, T), true where a step counts, any pattern.
+        mask: (N, T) or (1, T), true where a step counts, any pattern.
         training: whether dropout applies.
 
     Returns:
@@ -70,82 +72,10 @@ class SimpleRNN(RecurrentLayer):
     Reference: Elman, Finding Structure in Time, 1990.
     """
 
-    CONFIG = _CELL_ARGUMENTS
+    op = staticmethod(ops.simple_rnn)
+    op_norms = staticmethod(ops.simple_rnn_gradient_norms)
 
-    def __init__(
-        self,
-        units,
-        activation="tanh",
-        use_bias=True,
-        kernel_initializer="glorot_uniform",
-        recurrent_initializer="orthogonal",
-        bias_initializer="zeros",
-        kernel_regularizer=None,
-        recurrent_regularizer=None,
-        bias_regularizer=None,
-        activity_regularizer=None,
-        kernel_constraint=None,
-        recurrent_constraint=None,
-        bias_constraint=None,
-        dropout=0.0,
-        recurrent_dropout=0.0,
-        return_sequences=False,
-        return_state=False,
-        go_backwards=False,
-        stateful=False,
-        unroll=False,
-        seed=None,
-        recompute=None,
-        **kwargs,
-    ):
-        cell = SimpleRNNCell(
-            units,
-            activation=activation,
-            use_bias=use_bias,
-            kernel_initializer=kernel_initializer,
-            recurrent_initializer=recurrent_initializer,
-            bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer,
-            recurrent_regularizer=recurrent_regularizer,
-            bias_regularizer=bias_regularizer,
-            kernel_constraint=kernel_constraint,
-            recurrent_constraint=recurrent_constraint,
-            bias_constraint=bias_constraint,
-            dropout=dropout,
-            recurrent_dropout=recurrent_dropout,
-            seed=seed,
-            dtype=kwargs.get("dtype"),
-            trainable=kwargs.get("trainable", True),
-            name="simple_rnn_cell",
-        )
-        super().__init__(
-            cell,
-            return_sequences=return_sequences,
-            return_state=return_state,
-            go_backwards=go_backwards,
-            stateful=stateful,
-            unroll=unroll,
-            activity_regularizer=activity_regularizer,
-            recompute=recompute,
-            **kwargs,
-        )
-
-    def run_sequence(self, sequences, states, mask, **options):
-        """Runs `kerasdl.ops.simple_rnn`; see `RecurrentLayer.run_sequence`."""
-        return ops.simple_rnn(sequences, *states, *weights_of(self.cell), mask, **options)
-
-    def sequence_norms(self, sequences, states, mask, d_sequence):
-        """Runs `kerasdl.ops.simple_rnn_gradient_norms`; see `RecurrentLayer`."""
-        (delta,) = ops.simple_rnn_gradient_norms(
-            sequences,
-            *states,
-            *weights_of(self.cell),
-            mask,
-            d_sequence=d_sequence,
-            **self.cell.op_options(None, None, training=False),
-        )
-        return {"delta": delta}
-
-
-for _name in _CELL_ARGUMENTS:
-    setattr(SimpleRNN, _name, of_cell(_name))
+    def __init__(self, units, *args, activity_regularizer=None, **kwargs):
+        super().__init__(units, *args, **kwargs)
+        # Keras 3.15 takes the argument and forgets it.
+        self.activity_regularizer = keras.regularizers.get(activity_regularizer)

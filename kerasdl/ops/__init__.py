@@ -1,13 +1,11 @@
 """Pure functions of tensors: forward passes and the backward passes derived for them."""
 
-from kerasdl.ops.dense import dense_over_time
 from kerasdl.ops.embedding import word_embedding
 from kerasdl.ops.losses import masked_softmax_loss
 from kerasdl.ops.lstm import lstm, lstm_gradient_norms, lstm_step
 from kerasdl.ops.simple_rnn import simple_rnn, simple_rnn_gradient_norms, simple_rnn_step
 
 __all__ = [
-    "dense_over_time",
     "lstm",
     "lstm_gradient_norms",
     "lstm_step",

@@ -25,6 +25,10 @@ class Activation(NamedTuple):
     function: Callable
     slope: Callable
 
+    def __call__(self, a):
+        """Returns φ(a)."""
+        return self.function(a)
+
 
 def _hard_sigmoid(a):
     return tf.nn.relu6(a + 3) / 6

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from kerasdl.ops.sequences import check_shape
+from kerasdl.ops.checks import check_shape
 
 
 def word_embedding(ids, table):

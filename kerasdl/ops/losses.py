@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from kerasdl.ops.sequences import check_shape
+from kerasdl.ops.checks import check_shape
 
 
 def masked_softmax_loss(logits, targets, mask):

@@ -1,121 +1,150 @@
-"""The LSTM, one step and whole sequences, with its backward pass derived by hand.
+"""The LSTM, its backward pass derived by hand.
 
-    a_t = x_t W + h_{t-1} U + b,  split into the gates (i, f, c̃, o) in this order
-    i_t, f_t, o_t = φ(a^i), φ(a^f), φ(a^o)        φ the recurrent activation (sigmoid)
-    c̃_t = ψ(a^c)                                  ψ the activation (tanh)
+    a_t = x_t W + h_{t-1} U + b = [a^i a^f a^c a^o]       pre-activations of the gates
+    i_t = σ(a^i)     f_t = σ(a^f)     o_t = σ(a^o)     c̃_t = tanh(a^c)
     c_t = f_t ∗ c_{t-1} + i_t ∗ c̃_t
-    h_t = o_t ∗ ψ(c_t)
+    h_t = o_t ∗ tanh(c_t)
+
+With δ_t and γ_t the whole gradients that reach h_t and c_t, and ∂a the gradient of a:
+
+    γ_t  = ∂L/∂c_t + δ_t ∗ o_t ∗ (1 − tanh²c_t) + γ_{t+1} ∗ f_{t+1}
+    ∂a^i = γ_t ∗ c̃_t ∗ i_t (1 − i_t)         ∂a^f = γ_t ∗ c_{t-1} ∗ f_t (1 − f_t)
+    ∂a^c = γ_t ∗ i_t ∗ (1 − c̃_t²)             ∂a^o = δ_t ∗ tanh(c_t) ∗ o_t (1 − o_t)
+    δ_t  = ∂L/∂h_t + ∂a_{t+1} Uᵀ
 
 W is `kernel` (D, 4H), U `recurrent_kernel` (H, 4H), b `bias` (4H), as in
-`keras.layers.LSTM`. Reference: Hochreiter and Schmidhuber, Long Short-Term Memory, 1997,
-with the forget gate of Gers et al., Learning to Forget, 2000. docs/derivations.md derives
-every gradient, in the symbols used here; `kerasdl.ops.lstm_network` has the loops over
-time, `kerasdl.ops.lstm_gates` what is pointwise.
+`keras.layers.LSTM`; tanh may be another activation ψ, and σ another φ. References:
+Hochreiter and Schmidhuber, Long Short-Term Memory, 1997, with the forget gate of Gers et
+al., Learning to Forget, 2000. docs/derivations.md derives every line.
 """
+
+import dataclasses
 
 import tensorflow as tf
 
-from kerasdl.ops.custom_gradients import with_backward
-from kerasdl.ops.gate_products import (
-    gate_product,
-    gate_product_input_gradient,
-    gate_product_kernel_gradient,
-)
-from kerasdl.ops.lstm_gates import advance, gate_gradient, local_derivatives, make_gates
-from kerasdl.ops.lstm_network import LSTMNetwork
-from kerasdl.ops.recurrence import Plan, gradient_norms, run_sequence
-from kerasdl.ops.sequences import (
-    check_recompute,
-    check_shape,
-    check_unroll,
-    outputs_from_states,
-    step_count,
-    to_tensors,
-)
+from kerasdl.ops import execution
+from kerasdl.ops.checks import checked_inputs, one_step
+from kerasdl.ops.products import product, recurrent_input_gradient
+from kerasdl.ops.recurrence import run_sequence
+from kerasdl.ops.sweeps import GatedCell, gradient_norms
 
 
-def lstm_step(
-    x,
-    h,
-    c,
-    kernel,
-    recurrent_kernel,
-    bias=None,
-    *,
-    activation="tanh",
-    recurrent_activation="sigmoid",
-    dropout_mask=None,
-    recurrent_dropout_mask=None,
-):
-    """Runs one step of an LSTM.
+def forward_step(a, c_before, psi, phi):
+    """Returns (h_t, c_t, [i f c̃ o]) from a_t (N, 4H) and c_{t-1} (N, H)."""
+    a_i, a_f, a_c, a_o = tf.split(a, 4, axis=-1)
+    i = phi(a_i)
+    f = phi(a_f)
+    c_tilde = psi(a_c)
+    o = phi(a_o)
+    c = f * c_before + i * c_tilde
+    h = o * psi(c)
+    return h, c, tf.concat([i, f, c_tilde, o], axis=-1)
+
+
+def backward_step(delta, gamma, gates, c_before, c, psi, phi):
+    """Returns (∂a_t (N, 4H), γ_t, what reaches c_{t-1}).
 
     Args:
-        x: (N, D), the input of the step.
-        h: (N, H), the hidden state before it.
-        c: (N, H), the cell state before it.
-        kernel: (D, 4H).
-        recurrent_kernel: (H, 4H).
-        bias: (4H,) or None for no bias.
-        activation: name of ψ, one of `kerasdl.ops.activations.ACTIVATIONS`.
-        recurrent_activation: name of φ, likewise.
-        dropout_mask: factors for x, (N, D) or one for each gate (4, N, D).
-        recurrent_dropout_mask: factors for h, (N, H) or one for each gate (4, N, H).
-
-    Returns:
-        (h, c) after the step, (N, H) each. Gradients flow from both to x, h, c, kernel,
-        recurrent_kernel and bias, each gradient of the shape of its argument; none flows
-        to the dropout masks.
-
-    Raises:
-        ValueError: an unknown activation, or an argument of the wrong shape.
+        delta: δ_t, (N, H).
+        gamma: what reaches c_t from outside and from step t + 1, (N, H).
+        gates: [i f c̃ o] (N, 4H).
+        c_before, c: c_{t-1} and c_t, (N, H).
+        psi, phi: the activations.
     """
-    x, h, c, kernel, recurrent_kernel, bias, dropout_mask, recurrent_dropout_mask = (
-        to_tensors(
-            x,
-            h=h,
-            c=c,
-            kernel=kernel,
-            recurrent_kernel=recurrent_kernel,
-            bias=bias,
-            dropout_mask=dropout_mask,
-            recurrent_dropout_mask=recurrent_dropout_mask,
-        )
-    )
-    check_shape("x", x, ("N", "D"))
-    _check_weights(x, kernel, recurrent_kernel, bias)
-    _check_states(recurrent_kernel, h=h, c=c)
-    gates = make_gates(activation, recurrent_activation, recurrent_kernel)
+    i, f, c_tilde, o = tf.split(gates, 4, axis=-1)
+    tanh_c = psi(c)
+    gamma = gamma + delta * o * psi.slope(tanh_c)
+    d_a_i = gamma * c_tilde * phi.slope(i)
+    d_a_f = gamma * c_before * phi.slope(f)
+    d_a_c = gamma * i * psi.slope(c_tilde)
+    d_a_o = delta * tanh_c * phi.slope(o)
+    return tf.concat([d_a_i, d_a_f, d_a_c, d_a_o], axis=-1), gamma, gamma * f
 
-    def forward(x, h, c, kernel, recurrent_kernel, *bias):
-        z = gate_product(x, gates.scaled(kernel), dropout_mask)
-        z += gate_product(h, gates.scaled(recurrent_kernel), recurrent_dropout_mask)
-        if bias:
-            z = tf.nn.bias_add(z, gates.scaled(bias[0]))
-        values = gates.values(z)  # (N, 4H)
-        new_h, new_c, squashed_c = advance(gates, values, c)
-        return [new_h, new_c], (values, squashed_c)
 
-    def backward(inputs, saved, gradients):
-        x, h, c, kernel, recurrent_kernel, *bias = inputs
-        values, squashed_c = saved
-        delta, d_c = gradients
-        factors, from_h, f = local_derivatives(gates, values, c, squashed_c)
-        gamma = d_c + delta * from_h
-        a = gate_gradient(delta, gamma, factors)  # (N, 4H)
-        result = [
-            gate_product_input_gradient(a, kernel, dropout_mask),
-            gate_product_input_gradient(a, recurrent_kernel, recurrent_dropout_mask),
-            gamma * f,
-            gate_product_kernel_gradient(a, x, dropout_mask),
-            gate_product_kernel_gradient(a, h, recurrent_dropout_mask),
-        ]
-        return result + [tf.reduce_sum(a, axis=0)] * len(bias)
+# The same in fewer operations. Since σ(a) = ½ tanh(½ a) + ½, the four gates are one tanh,
+# s ∗ tanh(s ∗ a) + m with s = (½, ½, 1, ½) and m = (½, ½, 0, ½). Backward, what stands
+# beside γ_t and δ_t needs no recurrence: operation by operation it costs less if it is
+# formed for all steps at once (compiled, a step forms it in passing).
 
-    arguments = [x, h, c, kernel, recurrent_kernel]
-    if bias is not None:
-        arguments.append(bias)
-    new_h, new_c = with_backward(forward, backward)(*arguments)
-    return new_h, new_c
+
+def one_tanh_step(a, c_before, s, m):
+    """Returns what `forward_step` does, for ψ = tanh and φ = σ."""
+    gates = s * tf.tanh(s * a) + m
+    i, f, c_tilde, o = tf.split(gates, 4, axis=-1)
+    c = f * c_before + i * c_tilde
+    return o * tf.tanh(c), c, gates
+
+
+def local_factors(gates, c_before, c, psi, phi):
+    """Returns what `factored_step` needs of all steps: factors (T, N, 4H), from_h, f."""
+    i, f, c_tilde, o = tf.split(gates, 4, axis=-1)
+    tanh_c = psi(c)
+    factors = [
+        c_tilde * phi.slope(i),
+        c_before * phi.slope(f),
+        i * psi.slope(c_tilde),
+        tanh_c * phi.slope(o),
+    ]
+    return tf.concat(factors, axis=-1), o * psi.slope(tanh_c), f
+
+
+def factored_step(delta, gamma, factors, from_h, f):
+    """Returns what `backward_step` does, from what `local_factors` has of the step."""
+    gamma = gamma + delta * from_h
+    d_a = tf.concat([gamma, gamma, gamma, delta], axis=-1) * factors
+    return d_a, gamma, gamma * f
+
+
+@dataclasses.dataclass(frozen=True)
+class LSTMCell(GatedCell):
+    """The steps above as `kerasdl.ops.sweeps` runs them."""
+
+    gates = 4
+    kept = (4,)
+
+    def forward(self, recurrent_kernel, bias, on_h):
+        """See `Cell`; kept are the gates."""
+        if (self.activation, self.recurrent_activation) == ("tanh", "sigmoid"):
+            equations, constants = one_tanh_step, scale_and_middle(recurrent_kernel)
+        else:
+            equations, constants = forward_step, (self.psi, self.phi)
+
+        def step(a_x, states):
+            h, c = states
+            a = a_x + product(h, recurrent_kernel, on_h)
+            h, c, gates = equations(a, c, *constants)
+            return [h, c], [gates]
+
+        return step
+
+    def elements(self, states, kept, before):
+        """See `Cell`."""
+        (gates,), c, c_before = kept, states[1], before(1)
+        if execution.fused():
+            return [gates, c_before, c]
+        return list(local_factors(gates, c_before, c, self.psi, self.phi))
+
+    def backward(self, recurrent_kernel, batch, on_h):
+        """See `Cell`."""
+        to_h = recurrent_input_gradient(recurrent_kernel, batch, on_h)
+        if execution.fused():
+            equations, constants = backward_step, (self.psi, self.phi)
+        else:
+            equations, constants = factored_step, ()
+
+        def step(d_states, elements):
+            delta, gamma = d_states
+            d_a, gamma, to_c = equations(delta, gamma, *elements, *constants)
+            return d_a, [delta, gamma], [to_h(d_a), to_c]
+
+        return step
+
+
+def scale_and_middle(recurrent_kernel):
+    """Returns s and m (4H) for a recurrent kernel (H, 4H)."""
+    units, dtype = recurrent_kernel.shape[0], recurrent_kernel.dtype
+    scale = tf.repeat(tf.constant([0.5, 0.5, 1.0, 0.5], dtype), units)
+    return scale, 1 - scale
 
 
 def lstm(
@@ -140,14 +169,14 @@ def lstm(
 
     Args:
         x: (N, T, D), the inputs.
-        h0: (N, H), the hidden state before the first step; None for zero, which saves
-            the first step's recurrent product where T is known and c0 is None too.
+        h0: (N, H), the hidden state before the first step; None for zero.
         c0: (N, H), the cell state before the first step; None for zero.
         kernel: (D, 4H).
         recurrent_kernel: (H, 4H).
         bias: (4H,) or None for no bias.
-        mask: (N, T), true where a step counts, or None. A masked step changes neither
-            state and repeats the output before it (zero before the first true step).
+        mask: (N, T) or (1, T), true where a step counts, or None. A masked step changes
+            neither state and repeats the output before it (zero before the first true
+            step).
         activation: name of ψ, one of `kerasdl.ops.activations.ACTIVATIONS`.
         recurrent_activation: name of φ, likewise.
         return_sequences: whether the sequence of outputs is wanted.
@@ -159,8 +188,8 @@ def lstm(
         recompute: None to keep what the backward pass needs. "sqrt" to keep the states
             of about every √T-th step, and have the backward pass run the forward pass
             again between them: memory O(√T) for about a third more time. "all" to keep
-            nothing and have it run all of it again (for inference, where a backward pass
-            is possible but not expected).
+            nothing and have it run all of it again (for inference, in which a backward
+            pass is possible but not expected).
 
     Returns:
         (sequence (N, T, H) or None, h_T (N, H), c_T (N, H)). Gradients flow from each of
@@ -171,32 +200,46 @@ def lstm(
         ValueError: an unknown activation or `recompute`, an argument of the wrong shape,
             or `unroll` with an unknown number of steps.
     """
-    x, h0, c0, kernel, recurrent_kernel, bias = to_tensors(
-        x, h0=h0, c0=c0, kernel=kernel, recurrent_kernel=recurrent_kernel, bias=bias
-    )
-    check_shape("x", x, ("N", "T", "D"))
-    _check_weights(x, kernel, recurrent_kernel, bias)
-    _check_states(recurrent_kernel, h0=h0, c0=c0)
-    check_recompute(recompute)
-    steps = step_count(x)
-    check_unroll(unroll, steps)
-    if mask is not None:
-        mask = tf.convert_to_tensor(mask)
-        check_shape("mask", mask, ("N", "T"))
-    network = LSTMNetwork(activation, recurrent_activation)
-    network.gates(recurrent_kernel)  # an unknown activation is named before all else
-    weights = [kernel, recurrent_kernel] + ([] if bias is None else [bias])
-    *sequence, h, c = run_sequence(
-        Plan(network, return_sequences, unroll, recompute),
+    inputs = checked_inputs(
+        LSTMCell.gates,
         x,
-        [h0, c0],
-        weights,
+        {"h0": h0, "c0": c0},
+        kernel,
+        recurrent_kernel,
+        bias,
         mask,
         (dropout_mask, recurrent_dropout_mask),
     )
-    if not return_sequences:
-        return None, h, c
-    return outputs_from_states(sequence[0], mask, zero_output_for_mask), h, c
+    return run_sequence(
+        LSTMCell(activation, recurrent_activation),
+        inputs,
+        return_sequences=return_sequences,
+        zero_output_for_mask=zero_output_for_mask,
+        unroll=unroll,
+        recompute=recompute,
+    )
+
+
+def lstm_step(x, h, c, kernel, recurrent_kernel, bias=None, **options):
+    """Runs one step of an LSTM: a sequence of one.
+
+    Args:
+        x: (N, D), the input of the step.
+        h: (N, H), the hidden state before it.
+        c: (N, H), the cell state before it.
+        kernel, recurrent_kernel, bias: as in `lstm`.
+        **options: `activation`, `recurrent_activation`, `dropout_mask` and
+            `recurrent_dropout_mask` of `lstm`.
+
+    Returns:
+        (h, c) after the step, (N, H) each, with gradients as in `lstm`.
+
+    Raises:
+        ValueError: an unknown activation, or an argument of the wrong shape.
+    """
+    x = one_step(x, recurrent_kernel, h=h, c=c)
+    weights = kernel, recurrent_kernel, bias
+    return lstm(x, h, c, *weights, return_sequences=False, **options)[1:]
 
 
 def lstm_gradient_norms(
@@ -226,35 +269,7 @@ def lstm_gradient_norms(
     Raises:
         ValueError: an unknown activation, or an argument of the wrong shape.
     """
-    x, h0, c0, kernel, recurrent_kernel, bias, d_sequence = to_tensors(
-        x,
-        h0=h0,
-        c0=c0,
-        kernel=kernel,
-        recurrent_kernel=recurrent_kernel,
-        bias=bias,
-        d_sequence=d_sequence,
+    inputs = checked_inputs(
+        LSTMCell.gates, x, {"h0": h0, "c0": c0}, kernel, recurrent_kernel, bias, mask
     )
-    check_shape("x", x, ("N", "T", "D"))
-    _check_weights(x, kernel, recurrent_kernel, bias)
-    _check_states(recurrent_kernel, h0=h0, c0=c0)
-    check_shape("d_sequence", d_sequence, ("N", "T", recurrent_kernel.shape[0]))
-    network = LSTMNetwork(activation, recurrent_activation)
-    network.gates(recurrent_kernel)
-    weights = [kernel, recurrent_kernel] + ([] if bias is None else [bias])
-    return tuple(gradient_norms(network, x, [h0, c0], weights, d_sequence, mask))
-
-
-def _check_weights(x, kernel, recurrent_kernel, bias):
-    check_shape("recurrent_kernel", recurrent_kernel, ("H", "4H"))
-    units = recurrent_kernel.shape[0]
-    check_shape("recurrent_kernel", recurrent_kernel, (units, 4 * units))
-    check_shape("kernel", kernel, (x.shape[-1] or "D", 4 * units))
-    if bias is not None:
-        check_shape("bias", bias, (4 * units,))
-
-
-def _check_states(recurrent_kernel, **states):
-    for argument, state in states.items():
-        if state is not None:
-            check_shape(argument, state, ("N", recurrent_kernel.shape[0]))
+    return gradient_norms(LSTMCell(activation, recurrent_activation), inputs, d_sequence)

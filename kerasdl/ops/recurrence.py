@@ -1,266 +1,243 @@
-"""What all recurrent networks share: how a sequence is run and differentiated.
+"""How a recurrent network runs over a sequence, and how that is differentiated.
 
-A network is a hashable object with the two sweeps over time that are its equations:
-
-    forward(x, states, weights, counts, dropout, keep, sequence, unroll,
-            from_zero=False)
-        -> (states after the last step, saved): `saved` starts with the sequence of
-        hidden states (T, N, H) where `keep` or `sequence` is true, and is all that
-        `backward` needs where `keep` is.
-    backward(x, states, weights, counts, dropout, saved, d_sequence, d_states, unroll,
-             norms=False, from_zero=False)
-        -> (d_x (T, N, D), d_states, d_weights, norms): the last a list of (T, N) with
-        the norms of what reaches each state at every step, empty unless asked for.
-
-Inside, time leads. `states` is [h] or [h, c], each (N, H); `weights` [kernel, recurrent
-kernel] or those and the bias; `counts` None or bool (T, N, 1); `dropout` the factors for
-inputs and states, None or (N, ·) or (gates, N, ·) each; `d_sequence` None, (T, N, H) or a
-function t -> (N, H). `from_zero` says that T is known, that the states before the first
-step are zero and that nobody asks for their gradient (`d_states` is then not it): that
-step has no recurrent product, forward or backward.
+Here the two sweeps of `kerasdl.ops.sweeps` become one differentiable function
+(`run_sequence`), in the form that `recompute` asks for: the activations of all steps are
+kept for the backward pass, or those of about √T steps at a time, or none.
 """
 
 import functools
-from typing import Any, NamedTuple
+import math
+from typing import NamedTuple
 
 import tensorflow as tf
 
-from kerasdl.ops.compilation import (
-    compiled,
-    compiles,
-    in_xla,
-    part_lengths,
-    split_point,
-)
-from kerasdl.ops.custom_gradients import with_backward
-from kerasdl.ops.segments import backward_in_segments, forward_in_segments
-from kerasdl.ops.sequences import step_count, swap_batch_and_time, time_major_mask
+from kerasdl.ops import execution
+from kerasdl.ops.checks import check_recompute, check_unroll
+from kerasdl.ops.gradients import with_backward
+from kerasdl.ops.scan import scan
+from kerasdl.ops.sequences import outputs_from_states, swap_batch_and_time
+from kerasdl.ops.sweeps import Cell, backward_sweep, forward_sweep
 
 
 class Plan(NamedTuple):
     """How a sequence is run, apart from its tensors.
 
     Attributes:
-        network: the network; see the module.
+        cell: a `Cell`.
         return_sequences: whether the sequence of hidden states is an output.
         unroll: write the steps out instead of a loop.
         recompute: None, "sqrt" or "all"; see `kerasdl.ops.lstm`.
-        from_zero: as for the network; see the module.
     """
 
-    network: Any
+    cell: Cell
     return_sequences: bool
     unroll: bool
     recompute: str | None
-    from_zero: bool = False
+
+    @property
+    def keeps_its_output(self):
+        """Whether the outputs hold the hidden states that the backward pass needs."""
+        return self.return_sequences and self.recompute is None
 
 
-def run_sequence(plan, x, states, weights, mask=None, dropout=(None, None)):
+def run_sequence(
+    cell, inputs, *, return_sequences, zero_output_for_mask, unroll, recompute
+):
     """Runs a network over a batch of sequences, with its hand-derived gradient.
 
     Args:
-        plan: a `Plan`.
-        x: (N, T, D).
-        states: list of (N, H), the states before the first step; None in the place of
-            any for zero.
-        weights: list of the network's weights.
-        mask: (N, T) or None.
-        dropout: factors for x_t and for h_{t-1}, constants.
+        cell: a `Cell`.
+        inputs: `Inputs`, batch first; None in the place of a state is zero.
+        return_sequences, zero_output_for_mask, unroll, recompute: see `kerasdl.ops.lstm`.
 
     Returns:
-        [sequence (N, T, H) where the plan asks for it, *states after the last step].
+        (sequence of outputs (N, T, H) or None, *states after the last step).
+
+    Raises:
+        ValueError: an unknown `recompute`, or `unroll` with an unknown number of steps.
     """
-    dropout = [
-        None if factors is None else tf.convert_to_tensor(factors, dtype=x.dtype)
-        for factors in dropout
-    ]
-    batch, steps = x.shape[0], step_count(x)
-    units = weights[1].shape[0]
-    plan = plan._replace(
-        from_zero=all(state is None for state in states)
-        and (isinstance(steps, int) and steps > 0)
-        and plan.recompute != "sqrt"  # its segments are all alike
+    check_recompute(recompute)
+    check_unroll(unroll, inputs.x)
+    sequence, states = execution.in_pieces(
+        functools.partial(_run, Plan(cell, return_sequences, unroll, recompute)),
+        inputs.with_all_states(),
+        unroll,
+        # "sqrt" frees as it goes already; "all" is what inference runs, which keeps
+        # nothing.
+        whole_time=recompute is not None,
     )
-    states = _given(states, x, units)
-    on_its_own = compiles(steps, plan.unroll)
-    half = split_point(x, units, on_its_own, plan.unroll)
-    if half is not None:
-        sizes = [half, (tf.shape(x)[0] if batch is None else batch) - half]
-        parts = functools.partial(_split, sizes=sizes)
-        halves = [
-            _run_parts(plan, on_its_own, x, states, weights, mask, dropout)
-            for x, states, mask, dropout in zip(
-                parts(x),
-                zip(*map(parts, states), strict=True),
-                parts(mask),
-                zip(*(parts(factors, axis=-2) for factors in dropout), strict=True),
-                strict=True,
-            )
-        ]
-        outputs = [tf.concat(pair, axis=0) for pair in zip(*halves, strict=True)]
-    else:
-        outputs = _run_parts(plan, on_its_own, x, states, weights, mask, dropout)
-    if plan.return_sequences:
-        outputs[0].set_shape([batch, x.shape[1], units])
-    return outputs
+    if not return_sequences:
+        return None, *states
+    sequence[0].set_shape([*inputs.x.shape[:2], states[0].shape[1]])
+    return outputs_from_states(sequence[0], inputs.mask, zero_output_for_mask), *states
 
 
-def _given(states, x, units):
-    """The states, with zeros in the place of None."""
-    batch = tf.shape(x)[0] if x.shape[0] is None else x.shape[0]
-    zeros = tf.zeros((batch, units), x.dtype)
-    return [zeros if state is None else state for state in states]
+def _run(plan, inputs, compiled):
+    """Returns [sequence (N, T, H)] or [], and the list of the last states."""
 
+    def with_tensors(tensors):
+        x, *rest = tensors
+        count = len(inputs.states)
+        return inputs._replace(x=x, states=rest[:count], weights=rest[count:])
 
-def _run_parts(plan, on_its_own, x, states, weights, mask, dropout):
-    """`_run` on one part of the steps after another, each from the last one's states."""
-    lengths = part_lengths(step_count(x), on_its_own)
-    # "sqrt" frees as it goes already; "all" is what inference runs, which keeps nothing.
-    if len(lengths) == 1 or plan.recompute is not None:
-        return _run(plan, on_its_own, x, states, weights, mask, dropout)
-    sequences = []
-    # Two parts of a length share a compilation.
-    plan = plan._replace(from_zero=False)
-    for x_part, mask_part in zip(
-        *(_split(tensor, lengths, 1) for tensor in (x, mask)), strict=True
-    ):
-        outputs = _run(plan, on_its_own, x_part, states, weights, mask_part, dropout)
-        states = outputs[plan.return_sequences :]
-        sequences += outputs[: plan.return_sequences]
-    return [tf.concat(sequences, axis=1), *states] if sequences else list(states)
+    def passes(plan, compiled):
+        prepare = execution.compiled_pass if compiled else functools.partial
+        forward_pass, backward_pass = prepare(_forward, plan), prepare(_backward, plan)
 
-
-def _split(tensor, sizes, axis=0):
-    """The parts of a tensor; as many times None of None."""
-    # The gradient of `tf.split` is one concatenation, that of slices pads each.
-    return [None] * len(sizes) if tensor is None else tf.split(tensor, sizes, axis)
-
-
-def _run(plan, on_its_own, x, states, weights, mask, dropout):
-    def unpacked(inputs):
-        inputs = list(inputs)
-        return inputs[0], inputs[1 : 1 + len(states)], inputs[1 + len(states) :]
-
-    def passes(plan, on_its_own):
-        prepared = compiled if on_its_own else functools.partial
-        run_forward, run_backward = prepared(_forward, plan), prepared(_backward, plan)
-
-        def forward(*inputs):
-            outputs, saved = run_forward(*unpacked(inputs), mask, dropout)
+        def forward(*tensors):
+            outputs, saved = forward_pass(with_tensors(tensors))
             # The hidden states are an output already: keeping that takes no memory.
-            return outputs, outputs[:1] + saved if _keeps_its_output(plan) else saved
+            return outputs, outputs[:1] + saved if plan.keeps_its_output else saved
 
-        def backward(inputs, saved, gradients):
-            return run_backward(*unpacked(inputs), mask, dropout, saved, gradients)
+        def backward(tensors, saved, gradients):
+            return backward_pass(with_tensors(tensors), saved, gradients)
 
         return forward, backward
 
     # XLA does not compile the derivative of a loop that stacks what it emits.
-    written_out = plan.unroll or (in_xla() and isinstance(step_count(x), int))
-    second_plan = plan._replace(unroll=written_out, recompute=None, from_zero=False)
-    second_order = passes(second_plan, False)
-    run = with_backward(*passes(plan, on_its_own), second_order)
-    return run(x, *states, *weights)
+    written_out = plan.unroll or (execution.fused() and inputs.x.shape[1] is not None)
+    equations = passes(plan._replace(unroll=written_out, recompute=None), False)
+    run = with_backward(*passes(plan, compiled), equations)
+    outputs = run(inputs.x, *inputs.states, *inputs.weights)
+    count = int(plan.return_sequences)
+    return outputs[:count], outputs[count:]
 
 
-def _keeps_its_output(plan):
-    return plan.return_sequences and plan.recompute is None
-
-
-def _forward(plan, x, states, weights, mask, dropout):
-    x, counts = swap_batch_and_time(x), time_major_mask(mask)
-    options = {"sequence": plan.return_sequences, "unroll": plan.unroll}
+def _forward(plan, inputs):
+    inputs = inputs.time_first()
     if plan.recompute == "sqrt":
-        states, sequence, saved = forward_in_segments(
-            plan.network, x, states, weights, counts, dropout, **options
-        )
+        states, sequence, saved = _forward_in_segments(plan, inputs)
     else:
-        options["from_zero"] = plan.from_zero
         keep = plan.recompute is None
-        states, saved = plan.network.forward(
-            x, states, weights, counts, dropout, keep=keep, **options
+        states, saved = forward_sweep(
+            plan.cell, inputs, keep, plan.return_sequences, plan.unroll
         )
-        sequence = saved[:1]
-        if not keep:
-            saved = []
-        elif _keeps_its_output(plan):
-            saved = saved[1:]
-    outputs = list(states)
-    if plan.return_sequences:
-        outputs.insert(0, swap_batch_and_time(sequence[0]))
-    return outputs, saved
+        sequence = saved[:1] if plan.return_sequences else []
+        saved = saved[len(sequence) :] if keep else []
+    return [*map(swap_batch_and_time, sequence), *states], saved
 
 
-def _backward(plan, x, states, weights, mask, dropout, saved, gradients):
-    counts = time_major_mask(mask)
+def _backward(plan, inputs, saved, gradients):
     d_sequence = None
     if plan.return_sequences:
         d_outputs, *gradients = gradients
-        if in_xla() and plan.recompute != "sqrt":
+        if execution.fused() and plan.recompute != "sqrt":
             # Compiled, a step reads its rows where they lie: a copy of the array less.
             def d_sequence(t):
                 return d_outputs[:, t]
 
         else:
             d_sequence = swap_batch_and_time(d_outputs)
-    options = {"unroll": plan.unroll}
+    inputs = inputs.time_first()
     if plan.recompute == "sqrt":
-        d_x, d_states, d_weights = backward_in_segments(
-            plan.network,
-            swap_batch_and_time(x),
-            weights,
-            counts,
-            dropout,
-            saved,
-            d_sequence,
-            gradients,
-            **options,
+        d_x, d_states, d_weights = _backward_in_segments(
+            plan, inputs, saved, d_sequence, gradients
         )
     else:
-        options["from_zero"] = plan.from_zero
-        x = swap_batch_and_time(x)
-        if _keeps_its_output(plan):
+        if plan.keeps_its_output:
             saved = [swap_batch_and_time(saved[0]), *saved[1:]]
         elif not saved:
-            _, saved = plan.network.forward(
-                x, states, weights, counts, dropout, keep=True, sequence=False, **options
-            )
-        d_x, d_states, d_weights, _ = plan.network.backward(
-            x,
-            states,
-            weights,
-            counts,
-            dropout,
-            saved,
-            d_sequence,
-            gradients,
-            **options,
+            _, saved = forward_sweep(plan.cell, inputs, True, False, plan.unroll)
+        d_x, d_states, d_weights, _ = backward_sweep(
+            plan.cell, inputs, saved, d_sequence, gradients, plan.unroll
         )
     return [swap_batch_and_time(d_x), *d_states, *d_weights]
 
 
-def gradient_norms(network, x, states, weights, d_sequence, mask=None):
-    """Returns the norms of what reaches each state at every step, (N, T) each.
+# Training with less memory: the sequence in about √T segments of about √T steps ---------
+#
+# The forward pass keeps the states at the start of each segment alone. The backward pass
+# goes through the segments from the last to the first, runs each one's forward pass again
+# and then its backward pass, so that the activations of one segment exist at a time:
+# memory O(√T) for one more forward pass of time. Reference: Chen et al., Training Deep
+# Nets with Sublinear Memory Cost, 2016, on time instead of depth (as in Gruslys et al.,
+# Memory-Efficient Backpropagation Through Time, 2016).
 
-    Args:
-        network: the network; see the module.
-        x: (N, T, D).
-        states: list of (N, H); None in the place of any for zero.
-        weights: list of the network's weights.
-        d_sequence: ∂L/∂h_t at every step, from outside, (N, T, H).
-        mask: (N, T) or None.
-    """
-    states = _given(states, x, weights[1].shape[0])
-    x, counts = swap_batch_and_time(x), time_major_mask(mask)
-    arguments = (x, states, weights, counts, (None, None))
-    options = {"unroll": False}
-    _, saved = network.forward(*arguments, keep=True, sequence=False, **options)
-    *_, norms = network.backward(
-        *arguments,
-        saved,
-        swap_batch_and_time(d_sequence),
-        [tf.zeros_like(state) for state in states],
-        norms=True,
-        **options,
+
+class _Segments:
+    """A sequence (T, N, ·) cut into S segments of L steps, padded by masked steps."""
+
+    def __init__(self, inputs):
+        self._steps = inputs.steps
+        if isinstance(self._steps, int):
+            self._length = self.static_length = max(math.ceil(math.sqrt(self._steps)), 1)
+        else:
+            root = tf.math.ceil(tf.sqrt(tf.cast(self._steps, tf.float32)))
+            self._length = tf.maximum(tf.cast(root, tf.int32), 1)
+            self.static_length = None
+        self.number = -(-self._steps // self._length)
+        mask = inputs.mask
+        if mask is None:
+            mask = tf.ones(tf.concat([tf.shape(inputs.x)[:2], [1]], axis=0), tf.bool)
+            mask.set_shape([*inputs.x.shape[:2], 1])
+        self.elements = [self.cut(inputs.x), self.cut(mask)]
+
+    def cut(self, sequence):
+        """Returns (S, L, N, ·) of (T, N, ·)."""
+        missing = self.number * self._length - self._steps
+        padded = tf.pad(sequence, [[0, missing], [0, 0], [0, 0]])
+        shape = tf.concat([[self.number, self._length], tf.shape(sequence)[1:]], axis=0)
+        segments = tf.reshape(padded, shape)
+        number = self.number if self.static_length else None
+        segments.set_shape([number, self.static_length, *sequence.shape[1:]])
+        return segments
+
+    def joined(self, segments):
+        """Returns (T, N, ·) of (S, L, N, ·)."""
+        shape = tf.concat([[-1], tf.shape(segments)[2:]], axis=0)
+        joined = tf.reshape(segments, shape)[: self._steps]
+        joined.set_shape([None, *segments.shape[2:]])
+        return joined
+
+
+def _forward_in_segments(plan, inputs):
+    """Returns (last states, [sequence] or [], states at the start of each segment)."""
+    segments = _Segments(inputs)
+    count = len(inputs.states)
+
+    def segment(states, slices):
+        x, mask = slices
+        part = inputs._replace(x=x, mask=mask, states=states)
+        new_states, sequence = forward_sweep(
+            plan.cell, part, False, plan.return_sequences, plan.unroll
+        )
+        return new_states, [*states, *sequence]
+
+    units, dtype = inputs.weights[1].shape[0], inputs.x.dtype
+    row = (inputs.x.shape[1], units)
+    emitted = [tf.TensorSpec(row, dtype)] * count
+    if plan.return_sequences:
+        emitted.append(tf.TensorSpec((segments.static_length, *row), dtype))
+    states, stacks = scan(
+        segment, inputs.states, segments.elements, emitted, segments.number
     )
-    return [tf.transpose(norm) for norm in norms]
+    return states, [segments.joined(s) for s in stacks[count:]], stacks[:count]
+
+
+def _backward_in_segments(plan, inputs, starts, d_sequence, d_states):
+    """Returns (d_x (T, N, D), d_states, d_weights)."""
+    segments = _Segments(inputs)
+    count = len(starts)
+
+    def segment(carry, slices):
+        d_states, d_weights = carry[:count], carry[count:]
+        x, mask, *rest = slices
+        part = inputs._replace(x=x, mask=mask, states=rest[:count])
+        _, saved = forward_sweep(plan.cell, part, True, False, plan.unroll)
+        d_x, d_states, more, _ = backward_sweep(
+            plan.cell, part, saved, *rest[count:] or [None], d_states, plan.unroll
+        )
+        sums = [total + term for total, term in zip(d_weights, more, strict=True)]
+        return [*d_states, *sums], [d_x]
+
+    x = inputs.x
+    carry, (d_x,) = scan(
+        segment,
+        [*d_states, *map(tf.zeros_like, inputs.weights)],
+        [*segments.elements, *starts]
+        + ([] if d_sequence is None else [segments.cut(d_sequence)]),
+        [tf.TensorSpec((segments.static_length, *x.shape[1:]), x.dtype)],
+        segments.number,
+        reverse=True,
+    )
+    return segments.joined(d_x), carry[:count], carry[count:]

@@ -1,28 +1,81 @@
-"""What sequence operations share: axis order, masks and the checks of their arguments.
+"""A batch of sequences: what is run, in which order of axes, and what a mask means."""
 
-Callers see batch-first tensors (N, T, ·). Inside, time leads, so that the slice of one
-step is contiguous.
-"""
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from kerasdl.ops.compilation import in_xla
-from kerasdl.ops.time_loop import in_buffers
+from kerasdl.ops import execution
+
+
+class Inputs(NamedTuple):
+    """All tensors that a recurrent network is run on.
+
+    Callers see batch-first tensors (N, T, ·). In the loops time leads (T, N, ·), so that
+    the slice of one step is contiguous.
+
+    Attributes:
+        x: (N, T, D), or (T, N, D) in the loops.
+        states: the states before the first step, a list of (N, H): [h_0] or [h_0, c_0].
+        weights: [kernel, recurrent kernel] or those and the bias.
+        mask: bool (N, T), or (T, N, 1) in the loops, true where a step counts; or None.
+        dropout: (factors for x_t, factors for h_{t-1}), the same at every step: (N, ·)
+            or one for each gate (gates, N, ·), or None. Constants.
+    """
+
+    x: Any
+    states: list
+    weights: list
+    mask: Any = None
+    dropout: tuple = (None, None)
+
+    def with_all_states(self):
+        """Returns the same with zeros in the place of a state that is None."""
+        batch = tf.shape(self.x)[0] if self.x.shape[0] is None else self.x.shape[0]
+        zeros = tf.zeros((batch, self.weights[1].shape[0]), self.x.dtype)
+        return self._replace(
+            states=[zeros if state is None else state for state in self.states]
+        )
+
+    def time_first(self):
+        """Returns the same with time as the leading axis."""
+        mask = self.mask
+        if mask is not None:
+            mask = tf.expand_dims(tf.transpose(mask), axis=-1)
+        return self._replace(x=swap_batch_and_time(self.x), mask=mask)
+
+    @property
+    def steps(self):
+        """T of x (T, N, D): an integer if it is known, else a scalar tensor."""
+        return tf.shape(self.x)[0] if self.x.shape[0] is None else self.x.shape[0]
+
+    def split_batch(self, sizes):
+        """Returns one `Inputs` for each of the sizes of parts of the batch."""
+        columns = zip(
+            _split(self.x, sizes),
+            zip(*(_split(state, sizes) for state in self.states), strict=True),
+            _split(self.mask, sizes),
+            zip(*(_split(factors, sizes, -2) for factors in self.dropout), strict=True),
+            strict=True,
+        )
+        return [
+            Inputs(x, list(states), self.weights, mask, dropout)
+            for x, states, mask, dropout in columns
+        ]
+
+    def split_time(self, lengths):
+        """Returns one `Inputs` for each of the lengths, with the states of the whole."""
+        parts = (_split(self.x, lengths, 1), _split(self.mask, lengths, 1))
+        return [self._replace(x=x, mask=mask) for x, mask in zip(*parts, strict=True)]
+
+
+def _split(tensor, sizes, axis=0):
+    # The gradient of `tf.split` is one concatenation; slices would each be padded.
+    return [None] * len(sizes) if tensor is None else tf.split(tensor, sizes, axis)
 
 
 def swap_batch_and_time(sequence):
     """Swaps the two leading axes, (N, T, ·) <-> (T, N, ·)."""
     return tf.transpose(sequence, (1, 0, 2))
-
-
-def step_count(x):
-    """Returns T of x (N, T, D): an integer where it is known, else a scalar tensor."""
-    return tf.shape(x)[1] if x.shape[1] is None else x.shape[1]
-
-
-def step_count_of(x):
-    """Returns the same of x (T, N, D)."""
-    return tf.shape(x)[0] if x.shape[0] is None else x.shape[0]
 
 
 def states_before(initial, states):
@@ -35,15 +88,6 @@ def state_before(initial, states, t):
     return tf.where(tf.equal(t, 0), initial, states[tf.maximum(t - 1, 0)])
 
 
-def sum_of_rows(gradients):
-    """Returns Σ_t Σ_n of gradients (T, N, ·), the gradient of a bias (·)."""
-    if in_xla():
-        return tf.reduce_sum(gradients, axis=[0, 1])
-    # A tenth of the time of `tf.reduce_sum` over one axis after the other.
-    rows = tf.reshape(gradients, (-1, gradients.shape[-1]))
-    return tf.raw_ops.BiasAddGrad(out_backprop=rows)
-
-
 def select_rows(chosen, rows, others):
     """Returns the rows of one tensor where `chosen`, of another elsewhere.
 
@@ -54,7 +98,7 @@ def select_rows(chosen, rows, others):
     """
     if chosen is None:
         return rows
-    if in_xla() or in_buffers():
+    if execution.fused() or execution.in_buffers():
         return tf.where(chosen, rows, others)
     # `tf.where` would broadcast `chosen` element by element: up to nine times as long.
     selected = tf.raw_ops.Select(
@@ -63,13 +107,6 @@ def select_rows(chosen, rows, others):
         y=tf.reshape(others, (-1, others.shape[-1])),
     )
     return tf.ensure_shape(tf.reshape(selected, tf.shape(rows)), rows.shape)
-
-
-def time_major_mask(mask):
-    """Returns mask (N, T) as bool (T, N, 1); None stays None."""
-    if mask is None:
-        return None
-    return tf.expand_dims(tf.transpose(tf.cast(mask, tf.bool)), axis=-1)
 
 
 def outputs_from_states(states, mask, zero_output_for_mask=False):
@@ -81,7 +118,7 @@ def outputs_from_states(states, mask, zero_output_for_mask=False):
 
     Args:
         states: (N, T, H).
-        mask: (N, T) or None.
+        mask: bool (N, T) or None.
         zero_output_for_mask: make the output of every masked step zero.
 
     Returns:
@@ -89,68 +126,14 @@ def outputs_from_states(states, mask, zero_output_for_mask=False):
     """
     if mask is None:
         return states
-    counts = tf.cast(mask, tf.bool)
     if not zero_output_for_mask:
-        counts = tf.cumsum(tf.cast(counts, tf.int32), axis=1) > 0
-    return select_rows(tf.expand_dims(counts, axis=-1), states, tf.zeros_like(states))
+        mask = tf.cumsum(tf.cast(mask, tf.int32), axis=1) > 0
+    return select_rows(tf.expand_dims(mask, axis=-1), states, tf.zeros_like(states))
 
 
 def last_output_from_state(state, mask, zero_output_for_mask=False):
     """Turns h_T (N, H) into the last output y_T (N, H), as `outputs_from_states` does."""
     if mask is None:
         return state
-    counts = tf.cast(mask, tf.bool)
-    counts = counts[:, -1] if zero_output_for_mask else tf.reduce_any(counts, axis=1)
+    counts = mask[:, -1] if zero_output_for_mask else tf.reduce_any(mask, axis=1)
     return select_rows(tf.expand_dims(counts, axis=-1), state, tf.zeros_like(state))
-
-
-def to_tensors(x, **others):
-    """Converts arguments to tensors of x's type, None staying None.
-
-    Returns:
-        A list, x first, then the others in the order given.
-    """
-    x = tf.convert_to_tensor(x)
-    return [x] + [
-        None if value is None else tf.convert_to_tensor(value, dtype=x.dtype)
-        for value in others.values()
-    ]
-
-
-def check_shape(argument, tensor, expected):
-    """Checks the shape of an argument as far as it is known while tracing.
-
-    Args:
-        argument: its name, for the message.
-        tensor: a tensor.
-        expected: tuple with an integer for an axis that has to have that length, and a
-            string, its symbol, for one that may have any.
-
-    Raises:
-        ValueError: naming the argument, the rule and the shape received.
-    """
-    wanted = [axis if isinstance(axis, int) else None for axis in expected]
-    if not tensor.shape.is_compatible_with(wanted):
-        symbols = ", ".join(str(axis) for axis in expected)
-        raise ValueError(
-            f"Received an invalid value for argument `{argument}`, expected a tensor of "
-            f"shape ({symbols}), got one of shape {tuple(tensor.shape)}."
-        )
-
-
-def check_recompute(recompute, modes=(None, "sqrt", "all")):
-    """Raises ValueError for a `recompute` that is none of `modes`."""
-    if recompute not in modes:
-        raise ValueError(
-            "Received an invalid value for argument `recompute`, expected one of "
-            f"{', '.join(map(repr, modes))}, got {recompute!r}."
-        )
-
-
-def check_unroll(unroll, steps):
-    """Raises ValueError where `unroll` is asked for and the steps are not known."""
-    if unroll and not isinstance(steps, int):
-        raise ValueError(
-            "Received an invalid value for argument `unroll`, expected False for x of "
-            f"unknown length, got {unroll}."
-        )

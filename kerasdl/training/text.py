@@ -25,7 +25,7 @@ from kerasdl.models.text.classifier import TextClassifier
 from kerasdl.models.text.models import MODELS
 from kerasdl.models.text.ngram_bag import HashedNgramBag
 from kerasdl.models.text.vector_classifier import VectorClassifier
-from kerasdl.ops.compilation import compile_every_length
+from kerasdl.ops.execution import compile_every_length
 from kerasdl.training.config import check_choice
 from kerasdl.training.loop import TrainingLoop
 from kerasdl.training.optimizers import Adam, AdamW

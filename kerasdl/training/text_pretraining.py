@@ -13,7 +13,7 @@ from kerasdl.errors import InputError
 from kerasdl.models.text.bilstm import PooledBiLSTM
 from kerasdl.models.text.classifier import TextClassifier
 from kerasdl.models.text.language_model import BidirectionalLanguageModel
-from kerasdl.ops.compilation import compile_every_length
+from kerasdl.ops.execution import compile_every_length
 from kerasdl.training import schedules
 from kerasdl.training.loop import TrainingLoop
 from kerasdl.training.optimizers import Adam

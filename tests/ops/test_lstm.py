@@ -9,6 +9,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from kerasdl.ops import lstm, lstm_step
+from kerasdl.ops.activations import get_activation
+from kerasdl.ops.lstm import (
+    backward_step,
+    factored_step,
+    forward_step,
+    local_factors,
+    one_tanh_step,
+    scale_and_middle,
+)
 from tests.ops import numpy_reference
 from tests.ops.gradient_checks import finite_differences, relative_error, tape_gradients
 from tests.ops.problems import MASKS, D, H, N, T, sequence_problem, upstream_like
@@ -343,3 +352,25 @@ def test_refuses_to_unroll_an_unknown_length():
 
     with pytest.raises(ValueError, match=r"`unroll`, expected False .* got True"):
         run(inputs[0])
+
+
+@pytest.mark.parametrize("pair", ACTIVATION_PAIRS[:3], ids="_".join)
+def test_faster_steps_equal_the_equations(pair):
+    """The steps that run operation by operation against those that the page derives."""
+    psi, phi = map(get_activation, pair)
+    draw = np.random.default_rng(0).normal
+    a, c_before, delta, gamma = (tf.constant(draw(size=(5, k * H))) for k in (4, 1, 1, 1))
+    h, c, gates = forward_step(a, c_before, psi, phi)
+    if pair == ("tanh", "sigmoid"):
+        s, m = scale_and_middle(tf.zeros((H, 4 * H), tf.float64))
+        for fast, plain in zip(
+            one_tanh_step(a, c_before, s, m), (h, c, gates), strict=True
+        ):
+            np.testing.assert_allclose(fast, plain, rtol=0, atol=1e-15)
+    factors = local_factors(gates, c_before, c, psi, phi)
+    for fast, plain in zip(
+        factored_step(delta, gamma, *factors),
+        backward_step(delta, gamma, gates, c_before, c, psi, phi),
+        strict=True,
+    ):
+        np.testing.assert_allclose(fast, plain, rtol=0, atol=1e-15)

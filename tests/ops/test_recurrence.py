@@ -1,11 +1,11 @@
-"""States that are not given: zero, and the first step without its recurrent product."""
+"""States that are not given are zero."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from kerasdl.ops import lstm, lstm_gradient_norms, simple_rnn, simple_rnn_gradient_norms
-from kerasdl.ops.time_loop import emissions_in_buffers
+from kerasdl.ops.execution import emissions_in_buffers
 from tests.ops.gradient_checks import relative_error, tape_gradients
 from tests.ops.problems import MASKS, H, N, sequence_problem, upstream_like
 
@@ -128,16 +128,3 @@ def test_norms_of_the_gradient_without_states(name):
     ]
     for actual, wanted in zip(*norms, strict=True):
         np.testing.assert_array_equal(actual, wanted)
-
-
-def test_the_first_step_has_no_recurrent_product(name):
-    op, x, states, weights = problem(name)
-
-    def products(initial):
-        run = tf.function(
-            lambda x: op(x, *initial, *weights, unroll=True)[0], autograph=False
-        )
-        nodes = run.get_concrete_function(tf.constant(x)).graph.as_graph_def().node
-        return sum(node.op == "MatMul" for node in nodes)
-
-    assert products([None] * states) == products([np.zeros((N, H))] * states) - 1

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasdl.ops.custom_gradients import gradient_may_be_taken, with_backward
+from kerasdl.ops.gradients import gradient_may_be_taken, with_backward
 
 
 def cube_keeping_its_square(x):

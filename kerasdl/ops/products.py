@@ -10,10 +10,10 @@ gates) or (K, N, D) (one a gate).
 
 import tensorflow as tf
 
-from kerasdl.ops.sequences import states_before
+from kerasdl.ops import execution
 
 
-def gate_product(v, kernel, masks=None):
+def product(v, kernel, masks=None):
     """Returns the product of v with every gate's kernel, shape (..., N, K·H)."""
     if masks is None:
         return _matmul(v, kernel)
@@ -24,47 +24,44 @@ def gate_product(v, kernel, masks=None):
     return tf.concat([_matmul(v * masks[k], parts[k]) for k in range(gates)], axis=-1)
 
 
-def gate_product_input_gradient(upstream, kernel, masks=None):
-    """Returns ∂L/∂v (..., N, D) from ∂L/∂(product) (..., N, K·H)."""
-    if masks is None:
-        return _matmul(upstream, kernel, transpose_b=True)
-    return transposed_gate_product(upstream, tf.transpose(kernel), masks)
+def input_gradient(upstream, kernel, masks=None, transposed=None):
+    """Returns ∂L/∂v (..., N, D) from ∂L/∂(product) (..., N, K·H).
 
-
-def transposed_gate_product(upstream, transposed_kernel, masks=None):
-    """Returns the same from Wᵀ (K·H, D).
-
-    In a loop over time the kernel is transposed once before it: a small product with a
-    right operand that is read across its rows takes up to three times as long.
+    Args:
+        upstream: ∂L/∂(product).
+        kernel: W.
+        masks: see the module.
+        transposed: Wᵀ if it is at hand.
     """
-    if masks is None:
-        return _matmul(upstream, transposed_kernel)
-    if masks.shape.rank == 2:
-        return _matmul(upstream, transposed_kernel) * masks
+    if masks is None or masks.shape.rank == 2:
+        if transposed is None:
+            d_v = _matmul(upstream, kernel, transpose_b=True)
+        else:
+            d_v = _matmul(upstream, transposed)
+        return d_v if masks is None else d_v * masks
     gates = masks.shape[0]
-    parts = tf.split(transposed_kernel, gates, axis=0)
+    parts = tf.split(tf.transpose(kernel) if transposed is None else transposed, gates)
     slices = tf.split(upstream, gates, axis=-1)
     return tf.add_n([_matmul(slices[k], parts[k]) * masks[k] for k in range(gates)])
 
 
-def recurrent_product_gradient(recurrent_kernel, batch, masks=None):
-    """Returns `gate_product_input_gradient` for a loop, as a function of `upstream`.
+def recurrent_input_gradient(recurrent_kernel, batch, masks=None):
+    """Returns `input_gradient` for a loop over time, as a function of `upstream`.
+
+    The kernel is transposed once before the loop: a small product whose right operand is
+    read across its rows takes up to three times as long. For a batch of one it is not,
+    since transposing reads U once, which is all that the product of one row does.
 
     Args:
         recurrent_kernel: U (H, K·H).
-        batch: N where it is known, else None.
+        batch: N if it is known, else None.
         masks: see the module.
     """
-    if batch == 1:
-        # Transposing reads U once, which is all that the product of one row does.
-        return lambda upstream: gate_product_input_gradient(
-            upstream, recurrent_kernel, masks
-        )
-    transposed = tf.transpose(recurrent_kernel)
-    return lambda upstream: transposed_gate_product(upstream, transposed, masks)
+    transposed = None if batch == 1 else tf.transpose(recurrent_kernel)
+    return lambda upstream: input_gradient(upstream, recurrent_kernel, masks, transposed)
 
 
-def gate_product_kernel_gradient(upstream, v, masks=None):
+def kernel_gradient(upstream, v, masks=None):
     """Returns ∂L/∂kernel (D, K·H), summed over leading axes by one product a gate."""
     if masks is None:
         return _outer(v, upstream)
@@ -75,19 +72,12 @@ def gate_product_kernel_gradient(upstream, v, masks=None):
     return tf.concat([_outer(v * masks[k], slices[k]) for k in range(gates)], axis=-1)
 
 
-def recurrent_kernel_gradient(upstream, initial, states, masks=None, from_zero=False):
-    """Returns ∂L/∂U (H, K·H), summed over the steps.
-
-    Args:
-        upstream: ∂L/∂(product) of all steps, (T, N, K·H).
-        initial: h_0 (N, H).
-        states: h_1 ... h_T (T, N, H).
-        masks: see the module.
-        from_zero: whether h_0 is zero, so that the first step has no share.
-    """
-    if from_zero:
-        return gate_product_kernel_gradient(upstream[1:], states[:-1], masks)
-    return gate_product_kernel_gradient(upstream, states_before(initial, states), masks)
+def bias_gradient(upstream):
+    """Returns Σ_t Σ_n of upstream (T, N, ·), the gradient of a bias (·)."""
+    if execution.fused():
+        return tf.reduce_sum(upstream, axis=[0, 1])
+    # A tenth of the time of `tf.reduce_sum` over one axis after the other.
+    return tf.raw_ops.BiasAddGrad(out_backprop=_rows(upstream))
 
 
 def _matmul(a, b, transpose_b=False):

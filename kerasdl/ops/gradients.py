@@ -19,7 +19,7 @@ def with_backward(forward, backward, equations=None):
         backward: (inputs, saved, gradients) -> list of the gradients of `inputs`, each
             of the shape of its input; `inputs` and `gradients` are lists, the latter
             parallel to `outputs`.
-        equations: (forward, backward) to differentiate for the second derivative, where
+        equations: (forward, backward) to differentiate for the second derivative, if
             they are others: TensorFlow cannot differentiate what is compiled.
 
     Returns:

@@ -7,15 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tensorflow.core.protobuf import saved_model_pb2
 
-from kerasdl.ops import compilation, lstm, simple_rnn
-from kerasdl.ops.compilation import (
+from kerasdl.ops import execution, lstm, simple_rnn
+from kerasdl.ops.execution import (
     LEAST_STEPS,
     PART_STEPS,
     SPLIT_BATCH,
     compile_every_length,
+    emissions_in_buffers,
     part_lengths,
 )
-from kerasdl.ops.time_loop import emissions_in_buffers
 from tests.ops.problems import sequence_problem, upstream_like
 
 D, H, T = 2, 3, LEAST_STEPS
@@ -88,7 +88,7 @@ def test_parts_equal_the_loop(name, n, return_sequences, monkeypatch):
     expected = run(tf.constant(inputs[0]), *rest)
     whole = tf.function(lambda: run(tf.constant(inputs[0]), *rest), autograph=False)
     calls = len(compiled_calls(whole))
-    monkeypatch.setattr(compilation, "PART_STEPS", 3)  # 8 steps: 3, 3 and 2
+    monkeypatch.setattr(execution, "PART_STEPS", 3)  # 8 steps: 3, 3 and 2
     parts = tf.function(lambda: run(tf.constant(inputs[0]), *rest), autograph=False)
     assert len(compiled_calls(parts)) == 3 * calls
     for actual, wanted in zip(parts(), expected, strict=True):
@@ -97,16 +97,16 @@ def test_parts_equal_the_loop(name, n, return_sequences, monkeypatch):
 
 @given(steps=st.integers(1, 10_000))
 def test_lengths_of_parts(steps):
-    lengths = part_lengths(steps, on_its_own=True)
+    lengths = part_lengths(steps, compiled=True)
     assert sum(lengths) == steps
     assert max(lengths) - min(lengths) <= 1
     assert max(lengths) <= PART_STEPS or len(lengths) == 1
     assert (len(lengths) > 1) == (steps >= 2 * PART_STEPS)
-    assert part_lengths(steps, on_its_own=False) == [steps]
+    assert part_lengths(steps, compiled=False) == [steps]
 
 
 def test_an_unknown_length_is_one_part():
-    assert part_lengths(None, on_its_own=True) == [None]
+    assert part_lengths(None, compiled=True) == [None]
 
 
 @pytest.mark.parametrize("name", NETWORKS)
