@@ -57,12 +57,14 @@ def export_saved_model(
         raise InputError(f"--output must be a folder, got the file {str(output)!r}.")
 
     command.import_tensorflow()
+    import numpy as np
     import tensorflow as tf
 
     logging.set_verbosity(logging.ERROR)  # tf.saved_model tells of every step
 
     from kerasdl.export import manifest
     from kerasdl.export.jobs import SERVING, load_job
+    from kerasdl.export.serving.warmup import write_warmup
 
     from kerasdl.training.workdir import write_json
 
@@ -87,6 +89,7 @@ def export_saved_model(
         latency = manifest.measure_latency(
             lambda example: run(**{argument: tf.constant([example.data])}), examples
         )
+        write_warmup(folder, {argument: np.array([examples[0].data], object)})
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         description = manifest.describe(
             job,
