@@ -28,11 +28,14 @@ from kerasdl.configs.text import (
 )
 
 from kerasdl.data.texts.batches import TextBatches
+from kerasdl.training.optimization import make_optimizer
+from kerasdl.training.steps import TrainingSteps
 from kerasdl.training.text import (
+    BATCH_SIGNATURE,
+    STEPS_PER_CALL,
     TextCorpus,
     build_classifier,
-    make_optimizer,
-    make_steps,
+    training_loss,
 )
 
 CONFIGS = {
@@ -128,14 +131,15 @@ def torch_step(model, config):
 
 def our_epoch(model, config):
     """A function that trains kerasdl's model for an epoch of batches."""
-    optimizer = make_optimizer(config)
+    optimizer = make_optimizer(config, config.learning_rate)
     optimizer.build(model.trainable_variables)
-    steps = make_steps(model, optimizer, config)
+    loss = training_loss(model, config)
+    steps = TrainingSteps(model, optimizer, loss, BATCH_SIGNATURE, STEPS_PER_CALL)
 
     def epoch(batches):
         batches = iter(batches)
         while group := list(itertools.islice(batches, steps.size)):
-            steps(group, [config.learning_rate] * len(group))
+            steps(group)
 
     return epoch
 

@@ -17,6 +17,7 @@ __all__ = [
     "models",
     "ops",
     "style",
+    "train",
     "weights",
 ]
 __version__ = "0.1.0"
@@ -26,10 +27,11 @@ __getattr__, __dir__ = lazy_names(
     {
         "InputError": "kerasdl.errors:InputError",
         "load": "kerasdl.export.loading:load",
+        "train": "kerasdl.training.run:train",
         **{
             name: f"{__name__}.{name}"
             for name in __all__
-            if name not in ("InputError", "load")
+            if name not in ("InputError", "load", "train")
         },
     },
 )

@@ -8,8 +8,8 @@ from typing import Any
 
 import jinja2
 
-from kerasdl.training.config import flatten
-from kerasdl.training.workdir import read_run, write_text
+from kerasdl.files import write_text
+from kerasdl.runs import flatten, read_run
 
 _TEMPLATES = jinja2.Environment(
     loader=jinja2.PackageLoader("kerasdl.reports"),
@@ -36,6 +36,50 @@ class Section:
     text: str = ""
     pictures: Sequence[Path] = ()
     tables: Sequence[Table] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What a job tells of a run; `write_report` makes the page.
+
+    Attributes:
+        title: The page's title.
+        summary: A sentence or two under it.
+        sections: What is shown between the figures and the config.
+        notes: What a reader must know to trust the figures.
+        hidden: Final figures that the page shows elsewhere.
+        lines: What the command prints before the final figures.
+    """
+
+    title: str
+    summary: str
+    sections: Sequence[Section]
+    notes: Sequence[str] = ()
+    hidden: Sequence[str] = ()
+    lines: Sequence[str] = ()
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What came of a training, to be scored and reported.
+
+    Attributes:
+        root: The run's folder.
+        config: The resolved config, nested dicts.
+        rows: Those of metrics.jsonl.
+        best_epoch: The epoch that was kept; 0 if there are none.
+        seconds: Training time.
+        metrics: The final figures, once they are known.
+        parts: The outcome of each model, if several were trained.
+    """
+
+    root: Path
+    config: Mapping[str, Any]
+    rows: Sequence[Mapping[str, float]] = ()
+    best_epoch: int = 0
+    seconds: float = 0.0
+    metrics: dict[str, Any] = dataclasses.field(default_factory=dict)
+    parts: Mapping[str, "Outcome"] = dataclasses.field(default_factory=dict)
 
 
 def format_figure(value: Any) -> str:

@@ -1,5 +1,6 @@
 """A style run as pictures and a page: loss.png, samples.png, report.html."""
 
+import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,25 +8,22 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from kerasdl.reports.curves import COLOURS, save_figure
-from kerasdl.reports.page import Section, Table, write_report
+from kerasdl.reports.curves import COLOURS, column, save_figure, tidy
+from kerasdl.reports.page import Outcome, Report, Section, Table
 from kerasdl.reports.samples import Sample, save_sample_grid
-from kerasdl.training.workdir import MetricsLog, Workdir
 
 TERMS = ("loss/total", "loss/content", "loss/style", "loss/tv")
 
 
-def save_loss_curves(log: MetricsLog, path: Path) -> None:
+def save_loss_curves(rows: Sequence[Mapping[str, float]], path: Path) -> None:
     """Draws the losses over iterations, by term and by layer, on a logarithmic scale."""
-    by_layer = [name for name in log.rows[-1] if name.count("/") == 2]
+    by_layer = [name for name in rows[-1] if name.count("/") == 2]
     panels = {"weighted loss by term": TERMS, "weighted loss by layer": by_layer}
     figure = Figure(figsize=(11, 3.8), layout="constrained")
     for axis, (title, names) in zip(figure.subplots(1, 2), panels.items(), strict=True):
         for index, name in enumerate(names):
-            iterations, values = log.column(name)
             axis.plot(
-                iterations,
-                values,
+                *column(rows, name, "iteration"),
                 color=COLOURS[index % len(COLOURS)],
                 linestyle="-" if index < len(COLOURS) else "--",
                 linewidth=2 if name == "loss/total" else 1.3,
@@ -33,43 +31,25 @@ def save_loss_curves(log: MetricsLog, path: Path) -> None:
             )
         # A content picture as the start has content loss 0, which has no logarithm.
         axis.set_yscale("log", nonpositive="mask")
-        axis.set_xlabel("iteration")
-        axis.set_ylabel(title)
-        axis.grid(alpha=0.25)
-        axis.legend(fontsize="small", frameon=False)
-        for side in ("top", "right"):
-            axis.spines[side].set_visible(False)
+        tidy(axis, "iteration", title)
     save_figure(figure, path)
 
 
-def style_metrics(row: Mapping[str, float], **more: Any) -> dict[str, Any]:
-    """The final figures of a run from its last row."""
-    losses = {name: value for name, value in row.items() if name.startswith("loss/")}
-    return {"train/loss": row["loss/total"], **losses, **more}
-
-
 def report_style(
-    workdir: Workdir,
-    log: MetricsLog,
-    metrics: Mapping[str, Any],
+    outcome: Outcome,
     content: np.ndarray,
     styles: Sequence[np.ndarray],
     result: np.ndarray,
-) -> Path:
-    """Draws content | style | result and the losses, and writes the page.
+) -> Report:
+    """Draws content | style | result and the losses.
 
     Args:
-        workdir: The run's folder.
-        log: The run's rows.
-        metrics: The final figures.
+        outcome: Of the run.
         content: uint8 (H, W, 3).
         styles: uint8 (H_s, W_s, 3) each.
         result: uint8 (H, W, 3).
-
-    Returns:
-        The path of report.html.
     """
-    config = workdir.config
+    config, root, rows = outcome.config, outcome.root, outcome.rows
     height, width = result.shape[:2]
     shown = [
         Sample(content, "content", (Path(config["content"]).name or "drawn",)),
@@ -79,39 +59,36 @@ def report_style(
         ),
         Sample(result, "result", (f"{width} x {height} pixels",)),
     ]
-    save_sample_grid(shown, workdir / "samples.png", columns=len(shown))
-    save_loss_curves(log, workdir / "loss.png")
-    first, last = log.rows[0], log.rows[-1]
+    save_sample_grid(shown, root / "samples.png", columns=len(shown))
+    save_loss_curves(rows, root / "loss.png")
+    first, last = rows[0], rows[-1]
     losses = [name for name in last if name.startswith("loss/")]
-    return write_report(
-        workdir.root,
+    table = Table(
+        ["term", f"iteration {first['iteration']}", "result"],
+        [[name, first[name], last[name]] for name in losses],
+    )
+    return Report(
         title="Style transfer",
         summary=(
             f"A picture optimised for {last['iteration']} iterations of "
             f"{config['optimizer']} against features of {config['backbone']}."
         ),
-        metrics=metrics,
         sections=[
-            Section("Content, style, result", pictures=[workdir / "samples.png"]),
+            Section("Content, style, result", pictures=[root / "samples.png"]),
             Section(
                 "Losses",
                 f"Weighted, as they enter the total ({config['weighting']} weights).",
-                pictures=[workdir / "loss.png"],
-                tables=[
-                    Table(
-                        ["term", f"iteration {first['iteration']}", "result"],
-                        [[name, first[name], last[name]] for name in losses],
-                    )
-                ],
+                pictures=[root / "loss.png"],
+                tables=[table],
             ),
         ],
-        notes=[
-            "The same seed, machine and versions give the same picture, bit for bit; on "
-            "other processors or numbers of threads sums are rounded in another order.",
-        ],
+        hidden=losses,
     )
 
 
 def _style_names(config: Mapping[str, Any], count: int) -> list[str]:
-    names = [Path(name.strip()).name for name in config["styles"].split(",")]
-    return [name or "drawn" for name in names][:count]
+    """The names of the style pictures; a single one's may have a comma."""
+    if count == 1:
+        return [Path(config["styles"]).name or "drawn"]
+    parts = next(csv.reader([config["styles"]], skipinitialspace=True))
+    return [Path(name.strip()).name for name in parts if name.strip()]

@@ -1,61 +1,56 @@
 """A run that trained a feed-forward style network, as pictures and a page."""
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+
+import numpy as np
 
 from kerasdl.reports.curves import save_learning_curves
-from kerasdl.reports.page import Section, write_report
+from kerasdl.reports.page import Outcome, Report, Section
 from kerasdl.reports.samples import Sample, save_sample_grid
-from kerasdl.training.style_network import NetworkRun
-from kerasdl.training.workdir import Workdir
-
-# Pictures shown, each beside what becomes of it.
-SHOWN = 4
 
 
 def report_style_network(
-    workdir: Workdir, run: NetworkRun, metrics: Mapping[str, Any]
-) -> Path:
-    """Draws pictures before and after, and the learning curves; writes the page.
+    outcome: Outcome,
+    styles: Sequence[np.ndarray],
+    samples: Sequence[tuple[str, np.ndarray, np.ndarray]],
+    broken: Sequence[str],
+) -> Report:
+    """Draws pictures before and after, and the learning curves.
 
-    Returns:
-        The path of report.html.
+    Args:
+        outcome: Of the run.
+        styles: The style pictures, uint8 (H, W, 3) each.
+        samples: `(name, picture, repainted)` of pictures not trained on.
+        broken: The message of each picture that could not be read.
     """
-    cells = [Sample(style, "style", ("",)) for style in run.styles]
-    for name, before, after in run.samples(SHOWN):
+    config, root = outcome.config, outcome.root
+    cells = [Sample(style, "style", ("",)) for style in styles]
+    for name, before, after in samples:
         cells += [Sample(before, "picture", (name,)), Sample(after, "repainted", ("",))]
-    save_sample_grid(cells, workdir / "samples.png")
+    save_sample_grid(cells, root / "samples.png")
     save_learning_curves(
-        run.loop.log,
-        workdir / "loss.png",
+        outcome.rows,
+        root / "loss.png",
         {
             "loss": ["train/loss", "val/loss"],
             "validation loss by term": ["val/content", "val/style", "val/tv"],
             "norm": ["train/gradient_norm", "train/update_norm"],
         },
-        best_epoch=run.loop.progress.best_epoch,
+        best_epoch=outcome.best_epoch,
     )
-    config = workdir.config
-    return write_report(
-        workdir.root,
+    return Report(
         title="A network for one style",
         summary=(
-            f"A feed-forward network of {metrics['parameters']:,} parameters, trained "
-            f"for {config['network']['steps']} steps on crops of "
+            f"A feed-forward network of {outcome.metrics['parameters']:,} parameters, "
+            f"trained for {config['network']['steps']} steps on crops of "
             f"{config['image_size']} pixels against features of {config['backbone']}."
         ),
-        metrics=metrics,
         sections=[
-            Section(
-                "Pictures that it was not trained on", pictures=[workdir / "samples.png"]
-            ),
-            Section("Learning curves", pictures=[workdir / "loss.png"]),
+            Section("Pictures not trained on", pictures=[root / "samples.png"]),
+            Section("Learning curves", pictures=[root / "loss.png"]),
         ],
         notes=[
-            f"{len(run.broken)} pictures could not be read and were left out."
-            + "".join(f" {line}" for line in run.broken[:5]),
-            "The same seed, machine and versions give the same weights, bit for bit; on "
-            "other processors or numbers of threads sums are rounded in another order.",
+            f"{len(broken)} pictures could not be read and were left out."
+            + "".join(f" {line}" for line in broken[:5])
         ],
     )

@@ -10,20 +10,11 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from kerasdl.data.texts.dataset import SPLITS
 from kerasdl.metrics.classification import calibration, confusion_matrix
-from kerasdl.models.text.attribution import word_effects
-from kerasdl.models.text.classifier import TextClassifier
-from kerasdl.reports.classification import (
-    class_table,
-    confident_mistakes,
-    save_calibration,
-    save_confusion,
-)
-from kerasdl.reports.curves import COLOURS, save_figure, save_learning_curves
-from kerasdl.reports.page import Section, Table, write_report
-from kerasdl.training.loop import TrainingLoop
-from kerasdl.training.text import EncodedSplit, TextCorpus, TextScorer
-from kerasdl.training.workdir import Workdir
+from kerasdl.reports.classification import class_table, save_calibration, save_confusion
+from kerasdl.reports.curves import COLOURS, save_figure, save_learning_curves, tidy
+from kerasdl.reports.page import Outcome, Report, Section, Table
 
 # Lengths are grouped so that a bar has about this many sentences or more.
 LENGTH_BARS = 12
@@ -51,73 +42,67 @@ class Shown:
 
 
 def report_text(
-    workdir: Workdir,
-    corpus: TextCorpus,
-    scorer: TextScorer,
-    loop: TrainingLoop,
-    metrics: Mapping[str, Any],
-    notes: Sequence[str],
-) -> Path:
-    """Draws the run's pictures and writes its page.
+    outcome: Outcome,
+    split: str,
+    label_names: Sequence[str],
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    lengths: np.ndarray,
+    samples: Sequence[Shown],
+    mistakes: Sequence[Shown],
+) -> Report:
+    """Draws the run's pictures.
 
-    Returns:
-        The path of report.html.
+    Args:
+        outcome: Of the run.
+        split: The name of the split of N sentences that is shown.
+        label_names: Of the K classes.
+        labels: int (N,).
+        probabilities: float (N, K).
+        lengths: int (N,), tokens.
+        samples: Sentences drawn at random.
+        mistakes: The most confident mistakes.
     """
-    label_names, best_epoch = corpus.label_names, loop.progress.best_epoch
-    name = next(n for n in ("test", "val", "train") if len(corpus.splits[n]))
-    split = corpus.splits[name]
-    probabilities = scorer.probabilities(split.rows)
+    root, model = outcome.root, outcome.config["model"]["name"]
     predictions = probabilities.argmax(axis=1)
-    confusion = confusion_matrix(split.labels, predictions, len(label_names))
-    save_confusion(confusion, label_names, workdir / "confusion.png")
-    save_calibration(
-        calibration(split.labels, probabilities), workdir / "calibration.png"
-    )
-    save_accuracy_by_length(
-        split.rows.lengths, predictions == split.labels, workdir / "length.png"
-    )
+    confusion = confusion_matrix(labels, predictions, len(label_names))
+    save_confusion(confusion, label_names, root / "confusion.png")
+    save_calibration(calibration(labels, probabilities), root / "calibration.png")
+    save_accuracy_by_length(lengths, predictions == labels, root / "length.png")
     save_learning_curves(
-        loop.log,
-        workdir / "loss.png",
+        outcome.rows,
+        root / "loss.png",
         {
-            "loss (nats a sentence)": ["train/loss", "val/loss"],
+            "loss (nats per sentence)": ["train/loss", "val/loss"],
             "accuracy": ["val/accuracy"],
             "norm": ["train/gradient_norm", "train/update_norm"],
         },
-        best_epoch=best_epoch,
+        best_epoch=outcome.best_epoch,
     )
-    count = workdir.config["report"]["samples"]
-    mistakes = confident_mistakes(split.labels, probabilities, count)
-    random = np.random.default_rng(workdir.config["seed"])
-    sample = random.permutation(len(split))[:count]
-    shown = _show(scorer.model, corpus, split, sample, probabilities)
-    wrong = _show(scorer.model, corpus, split, mistakes, probabilities)
-    save_word_effects(shown, workdir / "samples.png")
-    pictures = [workdir / "samples.png"]
-    if wrong:
-        save_word_effects(wrong, workdir / "mistakes.png")
-        pictures.append(workdir / "mistakes.png")
-    config = workdir.config
-    return write_report(
-        workdir.root,
+    pictures = []
+    for sentences, name in ((samples, "samples.png"), (mistakes, "mistakes.png")):
+        if sentences:
+            save_word_effects(sentences, root / name)
+            pictures.append(root / name)
+    return Report(
         title="Text classification",
         summary=(
-            f"A classifier of {len(label_names)} classes ({config['model']['name']}, "
-            f"{metrics['parameters']:,} parameters), kept at epoch {best_epoch}."
+            f"A classifier of {len(label_names)} classes ({model}, "
+            f"{outcome.metrics['parameters']:,} parameters), kept at epoch "
+            f"{outcome.best_epoch}."
         ),
-        metrics=metrics,
         sections=[
             Section(
-                f"By class ({name} split)",
+                f"By class ({split} split)",
                 tables=[class_table(confusion, label_names)],
-                pictures=[workdir / "confusion.png"],
+                pictures=[root / "confusion.png"],
             ),
             Section(
                 "Calibration",
                 "How often a prediction of some confidence is right.",
-                pictures=[workdir / "calibration.png"],
+                pictures=[root / "calibration.png"],
             ),
-            Section("Accuracy by sentence length", pictures=[workdir / "length.png"]),
+            Section("Accuracy by sentence length", pictures=[root / "length.png"]),
             Section(
                 "Which words move a prediction",
                 "Gradient of the predicted class's log-odds with respect to a word's "
@@ -125,42 +110,11 @@ def report_text(
                 "ones against it. A word that stands twice shares its effect. First "
                 "sentences drawn at random, then the most confident mistakes.",
                 pictures=pictures,
-                tables=[_mistake_table(wrong)] if wrong else [],
+                tables=[_mistake_table(mistakes)] if mistakes else [],
             ),
-            Section("Learning curves", pictures=[workdir / "loss.png"]),
-        ],
-        notes=[
-            *notes,
-            "The same seed, machine and versions give the same weights, bit for bit; on "
-            "other processors or numbers of threads sums are rounded in another order.",
+            Section("Learning curves", pictures=[root / "loss.png"]),
         ],
     )
-
-
-def _show(
-    model: TextClassifier,
-    corpus: TextCorpus,
-    split: EncodedSplit,
-    chosen: np.ndarray,
-    probabilities: np.ndarray,
-) -> list[Shown]:
-    if not len(chosen):
-        return []
-    ids = split.rows.padded(chosen)
-    predictions = probabilities[chosen].argmax(axis=1)
-    effects = word_effects(model, ids, predictions)
-    lengths = split.rows.lengths[chosen]
-    return [
-        Shown(
-            text=split.texts[index],
-            tokens=[corpus.vocabulary.tokens[i] for i in ids[row, : lengths[row]]],
-            effects=effects[row, : lengths[row]],
-            label=corpus.label_names[split.labels[index]],
-            prediction=corpus.label_names[predictions[row]],
-            probability=float(probabilities[index].max()),
-        )
-        for row, index in enumerate(chosen)
-    ]
 
 
 def _mistake_table(mistakes: Sequence[Shown]) -> Table:
@@ -248,10 +202,64 @@ def save_accuracy_by_length(lengths: np.ndarray, right: np.ndarray, path: Path) 
     axis.set_xticks(places, names, fontsize="x-small")
     axis.axhline(right.mean(), color="0.5", linestyle=":", label="all sentences")
     axis.set_ylim(max(0.0, min(means) - 0.1), 1.0)
-    axis.set_xlabel("tokens in the sentence")
-    axis.set_ylabel("accuracy")
+    tidy(axis, "tokens in the sentence", "accuracy")
     # Above the bars, which fill the axes.
     axis.legend(fontsize="small", frameon=False, loc="lower right", bbox_to_anchor=(1, 1))
-    for side in ("top", "right"):
-        axis.spines[side].set_visible(False)
     save_figure(figure, path)
+
+
+def comparison_table(runs: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Accuracy on every split, parameters, size, training time and rate of each model."""
+    splits = _scored(runs, SPLITS)
+    header = ["model", *(f"{split} accuracy" for split in splits), "parameters"]
+    return Table(
+        [*header, "MB on disk", "training seconds", "sentences scored per second"],
+        [
+            [
+                name,
+                *(f"{run[f'{split}/accuracy']:.2%}" for split in splits),
+                run["parameters"],
+                f"{run['bytes'] / 1e6:.2f}",
+                f"{run['seconds']:.1f}",
+                run["sentences_per_second"],
+            ]
+            for name, run in runs.items()
+        ],
+    )
+
+
+def report_comparison(outcome: Outcome) -> Report:
+    """Draws the accuracies of several models, whose table the command prints too."""
+    runs = {name: part.metrics for name, part in outcome.parts.items()}
+    table, path = comparison_table(runs), outcome.root / "accuracy.png"
+    cells = [
+        [f"{c:,}" if isinstance(c, int) else str(c) for c in row] for row in table.rows
+    ]
+    widths = [max(map(len, column)) for column in zip(table.header, *cells, strict=True)]
+    splits = _scored(runs, SPLITS[1:]) or ["train"]
+    figure = Figure(figsize=(7, 0.6 + 0.5 * len(runs)), layout="constrained")
+    axis = figure.subplots()
+    for colour, marker, split in zip(COLOURS, "osD", splits, strict=False):
+        values = [run[f"{split}/accuracy"] for run in runs.values()]
+        axis.plot(values, list(runs), marker, color=colour, label=split)
+    axis.invert_yaxis()
+    tidy(axis, "accuracy", "")
+    save_figure(figure, path)
+    return Report(
+        title="Text classification: models compared",
+        summary=(
+            f"{len(runs)} models on the same data. The one that is best on validation, "
+            f"{outcome.metrics['best_model']}, is this folder's model.keras; each has a "
+            "report of its own in the folder of its name."
+        ),
+        sections=[Section("Models", tables=[table], pictures=[path])],
+        hidden=[name for name in outcome.metrics if "/" in name],
+        lines=[
+            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
+            for row in (table.header, *cells)
+        ],
+    )
+
+
+def _scored(runs: Mapping[str, Mapping[str, Any]], splits: Sequence[str]) -> list[str]:
+    return [s for s in splits if any(f"{s}/accuracy" in run for run in runs.values())]

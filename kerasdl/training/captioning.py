@@ -1,7 +1,8 @@
-"""What the captioning trainer is made of: splits, features, batches, scores."""
+"""The captioning job: splits, features, batches, scores."""
 
 import dataclasses
 import difflib
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
 import keras
@@ -23,7 +24,11 @@ from kerasdl.models.backbones import build_backbone, weights_digest
 from kerasdl.models.caption_decoder import CaptionDecoder
 from kerasdl.models.captioner import ImageCaptioner
 from kerasdl.ops import masked_softmax_loss
+from kerasdl.reports.captioning import CaptionSample, report_captioning
+from kerasdl.reports.page import Outcome, Report
+from kerasdl.training.job import Job, Objective
 from kerasdl.training.progress import say, track
+from kerasdl.training.workdir import Workdir
 
 # Pictures decoded at once when captions are scored.
 DECODE_BATCH = 100
@@ -281,11 +286,76 @@ class CaptionScorer:
         return {f"{name}/{metric}": value for metric, value in scores.items()}
 
 
-def make_optimizer(config: ConfigDict) -> keras.optimizers.Optimizer:
-    """Adam, or AdamW where the config decays weights."""
-    clip = config.clip_norm or None
-    if config.weight_decay:
-        return keras.optimizers.AdamW(
-            config.learning_rate, weight_decay=config.weight_decay, global_clipnorm=clip
+class CaptioningJob(Job):
+    """A captioner on features of a fixed backbone; the decoder alone is trained."""
+
+    name = "captioning"
+
+    def build(self) -> Objective:
+        """Reads captions and pictures, and computes the features."""
+        config = self.config
+        dataset = load_dataset(config)
+        self.vocabulary = build_vocabulary(dataset.train, config)
+        self.model = build_captioner(config, len(self.vocabulary))
+        extractor = FeatureExtractor(self.model, config.data.cache)
+        self.splits = {
+            name: extractor.split(getattr(dataset, name), name)
+            for name in ("train", "val", "test")
+        }
+        self.notes += [*dataset.notes, *extractor.broken.notes]
+        decoder = self.model.decoder
+        decoder.adapt(self.splits["train"].features)
+        self.scorer = CaptionScorer(decoder, self.vocabulary, config.decode.to_dict())
+        batches = CaptionBatches(self.splits["train"], self.vocabulary, config)
+        return Objective(
+            decoder, caption_loss(decoder), batches, len(batches), batches.signature
         )
-    return keras.optimizers.Adam(config.learning_rate, global_clipnorm=clip)
+
+    @property
+    def monitor(self) -> str:
+        """The config's, or the training loss without a validation split."""
+        return self.config.monitor if self.splits["val"].pictures else "train/loss"
+
+    def save(self, workdir: Workdir) -> None:
+        """Writes vocab.txt."""
+        self.vocabulary.save(workdir / "vocab.txt")
+
+    def evaluate(self) -> dict[str, float]:
+        """Scores of the captions of the validation split."""
+        return self.scorer.scores(self.splits["val"], "val")
+
+    def score(self, outcome: Outcome) -> dict[str, float]:
+        """Scores of every split, of some pictures of the training split."""
+        some = self.splits["train"].first(self.config.report.train_pictures)
+        self.splits["train"] = some
+        scores = (self.scorer.scores(split, name) for name, split in self.splits.items())
+        return dict(itertools.chain.from_iterable(map(dict.items, scores)))
+
+    def report(self, outcome: Outcome) -> Report:
+        """Sample captions, scores and curves."""
+        samples = pick_samples(self.splits, self.scorer, self.config.report.samples)
+        counts = {name: len(split.pictures) for name, split in self.splits.items()}
+        return report_captioning(outcome, samples, counts, self.monitor)
+
+
+make_job = CaptioningJob
+
+
+def pick_samples(
+    splits: Mapping[str, Split], scorer: CaptionScorer, count: int
+) -> list[CaptionSample]:
+    """Up to `count` pictures with their captions.
+
+    Held-out pictures come first and fill two thirds of the grid: they matter most.
+    """
+    samples = []
+    names = [name for name in ("test", "val", "train") if splits[name].pictures]
+    for name in names:
+        left = count - len(samples)
+        split = splits[name].first(left if name == names[-1] else -(-left * 2 // 3))
+        captions = scorer.captions(split.features)
+        for picture, caption in zip(split.pictures, captions, strict=True):
+            image = decode_picture(picture.bytes(), picture.name)
+            title = f"{name}: {picture.name}"
+            samples.append(CaptionSample(image, title, caption, picture.captions[0]))
+    return samples

@@ -1,55 +1,159 @@
-"""Training states on disk: one file each, so that no kill leaves half of one."""
+"""Training states on disk: a file each, with a checksum, and the one before kept.
 
+A file is written whole before it takes its name. The checksum covers every value, so that
+a flipped bit is seen; training then goes on from the state before, and so ends with the
+same bits, a little later.
+"""
+
+import hashlib
 import json
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from zipfile import BadZipFile
+from zlib import error as ZlibError
 
 import keras
 import numpy as np
 
 from kerasdl.errors import InputError
-from kerasdl.training.workdir import atomic_path
+from kerasdl.files import atomic_path
+from kerasdl.training.progress import say
 
-_PROGRESS = "progress"
+T = TypeVar("T")
+
+LATEST, PREVIOUS, BEST = "latest.npz", "previous.npz", "best.npz"
+_PROGRESS, _CHECKSUM = "progress", "checksum"
 
 
-def save_checkpoint(
-    path: Path, variables: Sequence[keras.Variable], progress: dict[str, Any]
+def write_arrays(
+    path: Path,
+    arrays: Mapping[str, np.ndarray],
+    progress: dict[str, Any],
+    previous: Path | None = None,
 ) -> None:
-    """Writes the variables' values and `progress` (JSON values) to one `.npz` file.
+    """Writes arrays and `progress` (JSON values) to one `.npz` file, whole or not at all.
+
+    Args:
+        path: The file.
+        arrays: Values by name.
+        progress: Where the run stands.
+        previous: What the file so far is kept as.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
+    content = {**arrays, _PROGRESS: np.array(json.dumps(progress))}
+    size = sum(array.nbytes for array in content.values())
+    with atomic_path(path, size) as temporary:
+        # savez would append .npz to a name, but not to an open file.
+        with open(temporary, "wb") as file:
+            np.savez(file, **content, **{_CHECKSUM: np.array(_checksum(content))})
+        if previous is not None and path.exists():
+            os.replace(path, previous)
+
+
+def write_latest(
+    folder: Path, arrays: Mapping[str, np.ndarray], progress: dict[str, Any]
+) -> None:
+    """Writes the latest state of a run and keeps the one before; see `write_arrays`."""
+    write_arrays(folder / LATEST, arrays, progress, previous=folder / PREVIOUS)
+
+
+def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays and the progress that `write_arrays` wrote.
+
+    Raises:
+        InputError: The file is missing or damaged, or holds values that are not finite.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            content = {name: stored[name] for name in stored.files}
+        if str(content.pop(_CHECKSUM)) != _checksum(content):
+            raise ValueError("its checksum does not match")
+        progress = json.loads(str(content.pop(_PROGRESS)))
+    except (
+        *(OSError, ValueError, KeyError, EOFError, BadZipFile, ZlibError),
+        *(NotImplementedError, RuntimeError),
+    ) as error:
+        raise InputError(f"{path}: not a checkpoint of kerasdl: {error}.") from error
+    for name, array in content.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise InputError(f"{path}: {name!r} has values that are not finite.")
+    return content, progress
+
+
+def _checksum(content: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name, array in sorted(content.items()):
+        digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def restore_latest(folder: Path, restore: Callable[[Path], T]) -> T | None:
+    """The state to go on from: the latest, or the one before if that is damaged.
+
+    Args:
+        folder: The run's checkpoints.
+        restore: Reads a file; raises `InputError` if it cannot be gone on from.
+
+    Returns:
+        What `restore` made of the file; None if there is none.
+
+    Raises:
+        InputError: There are files, and all of them are damaged.
+    """
+    failures = []
+    for name in (LATEST, PREVIOUS):
+        if not (folder / name).exists():
+            continue
+        try:
+            state = restore(folder / name)
+        except InputError as error:
+            failures.append(str(error))
+            continue
+        if failures:
+            say(f"{failures[0]} Going on from the state before, {folder / name}.")
+        return state
+    if failures:
+        raise InputError(
+            f"{failures[0]} There is no other state to go on from: restore the file or "
+            "name a new --workdir."
+        )
+    return None
+
+
+def values_of(variables: Sequence[keras.Variable]) -> dict[str, np.ndarray]:
+    """The values of variables by name.
 
     The seed generators of dropout layers are among a model's `variables` (not among its
     `weights`): without them a resumed run would drop other units.
 
     Args:
-        path: The file, replaced in one step.
         variables: Model and optimizer variables, in an order that the code determines.
-        progress: Where the run stands.
     """
-    arrays = {
+    return {
         _key(index, variable): keras.ops.convert_to_numpy(variable)
         for index, variable in enumerate(variables)
     }
-    # savez would append .npz to a name, but not to an open file.
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **arrays, **{_PROGRESS: np.array(json.dumps(progress))})
 
 
-def restore_checkpoint(path: Path, variables: Sequence[keras.Variable]) -> dict[str, Any]:
-    """Reads what `save_checkpoint` wrote into `variables` and returns `progress`.
+def assign_values(
+    path: Path, arrays: Mapping[str, np.ndarray], variables: Sequence[keras.Variable]
+) -> None:
+    """Gives variables the values that `values_of` took.
+
+    Args:
+        path: The file that they come from, for messages.
+        arrays: By name.
+        variables: In the same order.
 
     Raises:
-        InputError: Where the file is damaged or holds other variables.
+        InputError: The values are of other variables; none is assigned then.
     """
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-        progress = json.loads(str(arrays.pop(_PROGRESS)))
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise InputError(f"{path}: not a checkpoint of kerasdl: {error}.") from error
     expected = {
         _key(index, variable): variable for index, variable in enumerate(variables)
     }
@@ -64,7 +168,6 @@ def restore_checkpoint(path: Path, variables: Sequence[keras.Variable]) -> dict[
         )
     for name, variable in expected.items():
         variable.assign(arrays[name])
-    return progress
 
 
 def _key(index: int, variable: keras.Variable) -> str:

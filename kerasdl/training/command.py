@@ -13,14 +13,28 @@ from collections.abc import Callable, Sequence
 from absl import app, flags
 
 from kerasdl.errors import InputError
-from kerasdl.training.config import with_config_argument
+from kerasdl.training.config import define_flags, with_config_argument
 from kerasdl.training.interrupts import Interrupted
+from kerasdl.training.jobs import JOBS
+from kerasdl.training.run import train_config
 
 EXIT_INPUT = 1
 EXIT_USAGE = 2
 
 
-def run(main: Callable[[], None], argv: Sequence[str] | None = None) -> None:
+def train(job: str, main: Callable[[], object] | None = None) -> None:
+    """Runs a job's command: its config and workdir by flags; see `run`.
+
+    Args:
+        job: A name of `kerasdl.training.jobs.JOBS`.
+        main: What to do once flags are parsed; to train, if it is None.
+    """
+    spec = JOBS[job]
+    define_flags(spec.configs[0])
+    run(main or (lambda: train_config(spec, flags.FLAGS.config, flags.FLAGS.workdir)))
+
+
+def run(main: Callable[[], object], argv: Sequence[str] | None = None) -> None:
     """Parses the flags, calls `main` and ends the process with its exit code.
 
     Exit codes: 0 done; 1 an input that `main` refused (`InputError`); 2 a wrong flag;
@@ -91,7 +105,7 @@ def _flag_message(error: Exception, argv: Sequence[str]) -> str:
     return text
 
 
-def _guarded(main: Callable[[], None]) -> int:
+def _guarded(main: Callable[[], object]) -> int:
     try:
         main()
     except InputError as error:

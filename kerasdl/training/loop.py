@@ -1,9 +1,9 @@
 """The training loop of the jobs that minimise a loss over minibatches.
 
-Order of initialisation: the workdir's latest checkpoint where there is one, else the
-weights that the model came with. Everything random is a function of (seed, epoch, step)
-or a variable in the checkpoint, so a run that was killed anywhere and started again
-takes the steps that it would have taken.
+Order of initialisation: the workdir's latest checkpoint if there is one, else the weights
+that the model came with. Everything random is a function of (seed, epoch, step) or a
+variable in the checkpoint, so a run that was killed anywhere and started again takes the
+steps that it would have taken.
 """
 
 import dataclasses
@@ -11,17 +11,25 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from kerasdl.errors import InputError
-from kerasdl.training.checkpoint import restore_checkpoint, save_checkpoint
+from kerasdl.training.checkpoint import (
+    BEST,
+    assign_values,
+    read_arrays,
+    restore_latest,
+    values_of,
+    write_arrays,
+    write_latest,
+)
 from kerasdl.training.interrupts import Interrupted, SignalCatcher
-from kerasdl.training.progress import say, track
-from kerasdl.training.schedules import Schedule
-from kerasdl.training.steps import GroupedSteps, OneByOne
+from kerasdl.training.progress import epoch_line, say, track
+from kerasdl.training.steps import TrainingSteps
 from kerasdl.training.workdir import MetricsLog, Workdir
 
 # Metrics that are better when smaller; every other is better when larger.
@@ -36,17 +44,65 @@ class Progress:
         epoch: Epochs finished.
         step: Steps taken in the epoch under way.
         sums: Sums over those steps of what the training step reports.
+        last: Figures of the epoch's last step: its learning rate and its update's norm.
         best: The monitored metric at its best, `None` before the first evaluation.
         best_epoch: The epoch (counted from 1) of `best`.
         seconds: Training time so far, over all parts of the run.
+        rows: Those of metrics.jsonl.
     """
 
     epoch: int = 0
     step: int = 0
     sums: dict[str, float] = dataclasses.field(default_factory=dict)
+    last: dict[str, float] = dataclasses.field(default_factory=dict)
     best: float | None = None
     best_epoch: int = 0
     seconds: float = 0.0
+    rows: list[dict[str, float]] = dataclasses.field(default_factory=list)
+
+    @classmethod
+    def read(cls, path: Path, stored: Any, steps_per_epoch: int) -> "Progress":
+        """The progress that a checkpoint holds.
+
+        Raises:
+            InputError: A field is missing, unknown, of another type or out of range.
+        """
+        names = {field.name for field in dataclasses.fields(cls)}
+        rule = None
+        if not isinstance(stored, dict) or stored.keys() != names:
+            odd = sorted(names ^ set(stored)) if isinstance(stored, dict) else stored
+            rule = f"expected the fields {', '.join(sorted(names))}; differing: {odd}"
+        else:
+            self = cls(**stored)
+            counts = (self.epoch, self.step, self.best_epoch)
+            rows = self.rows if isinstance(self.rows, list) else [None]
+            if not all(type(count) is int and count >= 0 for count in counts):
+                rule = f"epoch, step and best_epoch must count, got {counts}"
+            elif self.step > steps_per_epoch:
+                rule = f"step must be at most {steps_per_epoch}, got {self.step}"
+            elif self.best_epoch > self.epoch:
+                rule = f"best_epoch is {self.best_epoch}, beyond epoch {self.epoch}"
+            elif not _is_number(self.seconds) or self.seconds < 0:
+                rule = f"seconds must not be negative, got {self.seconds!r}"
+            elif (self.best is None) != (self.best_epoch == 0) or not _is_number(
+                self.best or 0.0
+            ):
+                rule = f"best must be the figure of best_epoch, got {self.best!r}"
+            elif not all(map(_is_figures, (self.sums, self.last, *rows))):
+                rule = "sums, last and rows must hold numbers"
+            elif [row.get("epoch") for row in rows] != [*range(1, self.epoch + 1)]:
+                rule = f"rows must be those of epochs 1 to {self.epoch}"
+        if rule:
+            raise InputError(f"{path}: not the progress of a run: {rule}.")
+        return self
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_figures(values: Any) -> bool:
+    return isinstance(values, dict) and all(map(_is_number, values.values()))
 
 
 class TrainingLoop:
@@ -55,18 +111,18 @@ class TrainingLoop:
     Args:
         workdir: Where checkpoints and metrics go.
         model: Its `variables` (seed generators included) are what checkpoints hold.
-        optimizer: Its variables too; its learning rate follows `schedule`.
-        train_step: Takes one batch and returns scalars by name, `loss` among them; or
-            takes several in one call.
+        optimizer: Its variables too; its learning rate may follow a schedule.
+        take_steps: Takes a step for each of some batches and returns scalars by name for
+            each, `loss` among them.
         batches: The batches of an epoch (counted from 0), always in the same order for
             the same epoch.
         steps_per_epoch: How many there are.
         epochs: How many epochs to train.
-        schedule: The learning rate as a function of the epoch and its fraction.
         evaluate: Figures of the model as it stands, keyed `split/metric`.
         monitor: The key, among those of `evaluate` or `train/loss`, that the best
             state is chosen by; the smaller is the better for a loss.
         patience: Epochs without improvement after which training ends; 0 for never.
+        name: What the lines of an epoch begin with, if several models train.
     """
 
     def __init__(
@@ -75,28 +131,28 @@ class TrainingLoop:
         workdir: Workdir,
         model: keras.Model,
         optimizer: keras.optimizers.Optimizer,
-        train_step: Callable[[Any], dict[str, tf.Tensor]] | GroupedSteps,
+        take_steps: TrainingSteps,
         batches: Callable[[int], Iterable[Any]],
         steps_per_epoch: int,
         epochs: int,
-        schedule: Schedule,
         evaluate: Callable[[], dict[str, float]],
         monitor: str,
         patience: int = 0,
+        name: str = "",
     ) -> None:
+        if not steps_per_epoch:
+            raise InputError("the training split has no batch to train on.")
         self.workdir = workdir
         self.model = model
         self.optimizer = optimizer
-        if not isinstance(train_step, GroupedSteps):
-            train_step = OneByOne(train_step, optimizer)
-        self._take_steps = train_step
+        self.take_steps = take_steps
         self.batches = batches
         self.steps_per_epoch = steps_per_epoch
         self.epochs = epochs
-        self.schedule = schedule
         self.evaluate = evaluate
         self.monitor = monitor
         self.patience = patience
+        self.name = name
         self.progress = Progress()
         self.log = MetricsLog(workdir)
         if not optimizer.built:
@@ -107,24 +163,61 @@ class TrainingLoop:
         return [*self.model.variables, *self.optimizer.variables]
 
     def run(self) -> Progress:
-        """Trains what is left to train, then loads the best state into the model.
+        """Trains what is left to train; the model then holds the best state.
 
         Raises:
-            Interrupted: After Ctrl-C or SIGTERM, once a checkpoint is written.
-            InputError: Where a loss is not finite; the last checkpoint stays.
+            Interrupted: After Ctrl-C or SIGTERM, once the state has been saved.
+            InputError: The loss is not finite (the last good checkpoint is kept), or
+                what the workdir holds is damaged.
         """
-        latest = self.workdir.checkpoints / "latest.npz"
-        if latest.exists():
-            self.progress = Progress(**restore_checkpoint(latest, self._variables))
-            say(f"going on from epoch {self.progress.epoch}, step {self.progress.step}")
-        self.log.resume(after=self.progress.epoch)
+        restored = restore_latest(self.workdir.checkpoints, self._restore)
+        if restored is not None:
+            self.progress = restored
+            say(f"going on from epoch {restored.epoch}, step {restored.step}")
+        self.log.restore(self.progress.rows)
         with SignalCatcher() as signals:
             while self.progress.epoch < self.epochs and not self._out_of_patience():
                 self._run_epoch(signals)
-        best = self.workdir.checkpoints / "best.npz"
-        if best.exists():
-            restore_checkpoint(best, self.model.variables)
+                self._stop_at(signals)
+        self._restore_best()
         return self.progress
+
+    def _restore(self, path: Path) -> Progress:
+        arrays, stored = read_arrays(path)
+        progress = Progress.read(path, stored, self.steps_per_epoch)
+        assign_values(path, arrays, self._variables)
+        taken = progress.epoch * self.steps_per_epoch + progress.step
+        if int(self.optimizer.iterations) != taken:
+            raise InputError(
+                f"{path}: its optimiser has taken {int(self.optimizer.iterations)} steps,"
+                f" not the {taken} of epoch {progress.epoch}, step {progress.step}."
+            )
+        return progress
+
+    def _restore_best(self) -> None:
+        progress, path = self.progress, self.workdir.checkpoints / BEST
+        if progress.best_epoch == progress.epoch and not progress.step:
+            return  # it is the state that the model is in
+        try:
+            arrays, stored = read_arrays(path)
+            found = Progress.read(path, stored, self.steps_per_epoch)
+            if found.epoch != progress.best_epoch:
+                raise InputError(f"{path}: it is of epoch {found.epoch}.")
+            assign_values(path, arrays, self.model.variables)
+        except InputError as error:
+            raise InputError(
+                f"the best state, of epoch {progress.best_epoch}, is lost: {error} "
+                "Restore the file or name a new --workdir."
+            ) from error
+
+    def _stop_at(self, signals: SignalCatcher) -> None:
+        if signals.received:
+            progress = self.progress
+            raise Interrupted(
+                signals.received,
+                f"saved after epoch {progress.epoch}, step {progress.step}; "
+                "the same command goes on from there",
+            )
 
     def _out_of_patience(self) -> bool:
         waited = self.progress.epoch - self.progress.best_epoch
@@ -132,76 +225,78 @@ class TrainingLoop:
 
     def _run_epoch(self, signals: SignalCatcher) -> None:
         progress, started = self.progress, time.monotonic()
-        before: list[tf.Tensor] = []
-        what = f"epoch {progress.epoch + 1}/{self.epochs}"
+        what = f"{self.name} epoch {progress.epoch + 1}/{self.epochs}".lstrip()
         batches = track(self.batches(progress.epoch), self.steps_per_epoch, what)
         for first, group in self._groups(batches):
             if first < progress.step:
                 continue  # taken before the run was interrupted
-            if first == self.steps_per_epoch - 1:
-                before = [tf.identity(v) for v in self.model.trainable_variables]
             self._take_group(first, group)
             if signals.received:
                 progress.seconds += time.monotonic() - started
-                self._save("latest")
-                raise Interrupted(
-                    signals.received,
-                    f"saved after epoch {progress.epoch}, step {progress.step}; "
-                    "the same command goes on from there",
-                )
-        row = self._finish_epoch(before)
+                self._save_latest()
+                self._stop_at(signals)
+        row = self._finish_epoch()
         row["seconds"] = round(time.monotonic() - started, 3)
         progress.seconds += row["seconds"]
-        self._record(row)
+        self._record(row, what)
 
     def _groups(self, batches: Iterable[Any]) -> Iterator[tuple[int, list[Any]]]:
         """The batches of each call, and the first one's number; the last is alone."""
         batches, first = iter(batches), 0
         while first < self.steps_per_epoch:
-            size = min(self._take_steps.size, self.steps_per_epoch - 1 - first)
+            size = min(self.take_steps.size, self.steps_per_epoch - 1 - first)
             group = list(itertools.islice(batches, max(size, 1)))
             if not group:
-                return
+                raise InputError(
+                    f"an epoch must have {self.steps_per_epoch} batches, got {first}."
+                )
             yield first, group
             first += len(group)
 
     def _take_group(self, first: int, group: list[Any]) -> None:
         progress = self.progress
-        rates = [
-            self.schedule(progress.epoch + (first + k) / self.steps_per_epoch)
-            for k in range(len(group))
-        ]
-        for step, results in enumerate(self._take_steps(group, rates), start=first + 1):
+        is_last = first == self.steps_per_epoch - 1
+        if is_last:
+            before = [tf.identity(v) for v in self.model.trainable_variables]
+            progress.last["learning_rate"] = float(self.optimizer.learning_rate)
+        for step, results in enumerate(self.take_steps(group), start=first + 1):
             if not math.isfinite(results["loss"]):
-                raise InputError(
-                    f"the loss is not finite at epoch {progress.epoch + 1}, step {step}, "
-                    f"got {results['loss']}; a lower --config.learning_rate may help, "
-                    f"and {self.workdir.checkpoints} keeps the last good checkpoint."
-                )
+                self._refuse("loss", f"step {step}", results["loss"])
             for name, value in results.items():
                 progress.sums[name] = progress.sums.get(name, 0.0) + value
             progress.step = step
+        if is_last:
+            updates = [
+                tf.convert_to_tensor(new) - old
+                for new, old in zip(self.model.trainable_variables, before, strict=True)
+            ]
+            progress.last["update_norm"] = float(tf.linalg.global_norm(updates))
 
-    def _finish_epoch(self, before: list[tf.Tensor]) -> dict[str, float]:
+    def _refuse(self, what: str, where: str, value: float) -> None:
+        raise InputError(
+            f"the {what} is not finite at epoch {self.progress.epoch + 1}, {where}, got "
+            f"{value}; a lower --config.learning_rate may help, and "
+            f"{self.workdir.checkpoints} keeps the last good checkpoint."
+        )
+
+    def _finish_epoch(self) -> dict[str, float]:
         """The epoch's row; `progress` moves on to the next epoch."""
         progress = self.progress
-        if not progress.step:
-            raise InputError("the training split has no batch to train on.")
         weights = [tf.convert_to_tensor(v) for v in self.model.trainable_variables]
         row: dict[str, float] = {"epoch": progress.epoch + 1}
         for name, total in progress.sums.items():
             row[f"train/{name}"] = total / progress.step
-        if before:
-            updates = [new - old for new, old in zip(weights, before, strict=True)]
-            row["train/update_norm"] = float(tf.linalg.global_norm(updates))
+        for name, value in progress.last.items():
+            row[f"train/{name}"] = value
         row["train/parameter_norm"] = float(tf.linalg.global_norm(weights))
-        row["train/learning_rate"] = float(self.optimizer.learning_rate)
+        if not math.isfinite(row["train/parameter_norm"]):
+            self._refuse("norm of the weights", "end", row["train/parameter_norm"])
         row.update(self.evaluate())
         progress.epoch += 1
-        progress.step, progress.sums = 0, {}
+        progress.step, progress.sums, progress.last = 0, {}, {}
         return row
 
-    def _record(self, row: dict[str, float]) -> None:
+    def _record(self, row: dict[str, float], what: str) -> None:
         """Best state, row, latest state: in this order a kill between two is mended.
 
         A run started again replays the epoch from the latest state, writes the same
@@ -213,13 +308,18 @@ class TrainingLoop:
                 f"--config.monitor must be one of {', '.join(sorted(row))}, "
                 f"got {self.monitor!r}."
             )
-        if self._improves(row[self.monitor]):
+        is_best = self._improves(row[self.monitor])
+        progress.rows.append(row)
+        if is_best:
             progress.best, progress.best_epoch = row[self.monitor], progress.epoch
-            self._save("best")
+            write_arrays(
+                self.workdir.checkpoints / BEST,
+                values_of(self.model.variables),
+                dataclasses.asdict(progress),
+            )
         self.log.append(row)
-        self._save("latest")
-        figures = ", ".join(f"{name} {value:.4g}" for name, value in row.items())
-        say(figures)
+        self._save_latest()
+        say(epoch_line(what, row, self.monitor, is_best))
 
     def _improves(self, value: float) -> bool:
         best = self.progress.best
@@ -228,7 +328,9 @@ class TrainingLoop:
         smaller_is_better = self.monitor.rsplit("/", 1)[-1] in MINIMISED
         return value < best if smaller_is_better else value > best
 
-    def _save(self, name: str) -> None:
-        variables = self._variables if name == "latest" else self.model.variables
-        path = self.workdir.checkpoints / f"{name}.npz"
-        save_checkpoint(path, variables, dataclasses.asdict(self.progress))
+    def _save_latest(self) -> None:
+        write_latest(
+            self.workdir.checkpoints,
+            values_of(self._variables),
+            dataclasses.asdict(self.progress),
+        )

@@ -1,4 +1,4 @@
-"""The training step: loss, gradients, update, in a graph of one step or of several."""
+"""The training step: loss, gradients, update; several of them in one call of a graph."""
 
 from __future__ import annotations
 
@@ -9,112 +9,131 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+Loss = Callable[..., tf.Tensor]
+
+
+def count_examples(*batch: tf.Tensor) -> tf.Tensor:
+    """How much a batch weighs in the loss: as much as it has examples."""
+    return tf.shape(batch[0])[0]
+
 
 def make_train_step(
     model: keras.Model,
     optimizer: keras.optimizers.Optimizer,
-    loss: Callable[..., tf.Tensor],
-    input_signature: list[tf.TensorSpec] | None = None,
+    loss: Loss,
+    input_signature: Sequence[tf.TensorSpec] | None = None,
     jit_compile: bool = False,
+    weight: Callable[..., tf.Tensor] = count_examples,
 ) -> Callable[[tuple], dict[str, tf.Tensor]]:
     """One compiled step: loss, gradients, update.
+
+    On R replicas of a `tf.distribute.Strategy` each has a part of the global batch, and
+
+        L = Σ_r (w_r / Σ_s w_s) L_r + the regularisation losses
+
+    so that the gradients, summed over the replicas, are those of the global batch even
+    if its parts differ in size (the last batch of an epoch) or in what is masked.
 
     Args:
         model: Its `trainable_variables` are trained.
         optimizer: Clips as it was told to.
-        loss: Takes the batch's tensors and returns the scalar to minimise, less the
-            model's own regularisation losses, which are added.
-        input_signature: The batch's tensors, where sizes vary between batches.
+        loss: Takes the batch's tensors and returns L_r, an average over what `weight`
+            counts; the model's own regularisation losses are added.
+        input_signature: The batch's tensors, if sizes vary between batches.
         jit_compile: Whether XLA compiles the step.
+        weight: Takes the batch's tensors and returns w_r: the number of examples, of
+            words, or of whatever else the loss averages over.
 
     Returns:
         A function of one batch (a tuple) that gives `loss` and `gradient_norm` (before
-        clipping) as scalars.
+        clipping) of the global batch as scalars.
     """
-    step = tf.function(
-        lambda *batch: _take_step(model, optimizer, loss, batch),
+
+    def step(*batch: tf.Tensor) -> dict[str, tf.Tensor]:
+        replicas = tf.distribute.get_replica_context()
+        variables = model.trainable_variables
+        with tf.GradientTape() as tape:
+            value = loss(*batch)
+            if replicas.num_replicas_in_sync > 1:
+                own = tf.cast(weight(*batch), value.dtype)
+                # A replica whose part is empty has a loss of 0/0, which counts nothing.
+                value = tf.math.multiply_no_nan(value, own / _sum(replicas, own))
+            if model.losses:
+                value += tf.add_n(model.losses) / replicas.num_replicas_in_sync
+        gradients = tape.gradient(value, variables)
+        optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        present = [g for g in gradients if g is not None]
+        norm = tf.linalg.global_norm([_sum(replicas, g) for g in present])
+        return {"loss": _sum(replicas, value), "gradient_norm": norm}
+
+    compiled = tf.function(
+        step,
         input_signature=input_signature,
         jit_compile=jit_compile,
         reduce_retracing=True,
     )
-    return lambda batch: step(*batch)
+    return lambda batch: compiled(*batch)
 
 
-class OneByOne:
-    """Takes steps with a function of one batch; the peer of `GroupedSteps`.
-
-    Args:
-        train_step: Takes one batch and returns scalars by name.
-        optimizer: Its learning rate is set before each step.
-    """
-
-    size = 1
-
-    def __init__(
-        self,
-        train_step: Callable[[Any], dict[str, tf.Tensor]],
-        optimizer: keras.optimizers.Optimizer,
-    ) -> None:
-        self._train_step = train_step
-        self._optimizer = optimizer
-
-    def __call__(
-        self, batches: Sequence[Any], rates: Sequence[float]
-    ) -> list[dict[str, float]]:
-        """As `GroupedSteps`."""
-        results = []
-        for batch, rate in zip(batches, rates, strict=True):
-            self._optimizer.learning_rate = rate
-            values = self._train_step(batch)
-            results.append({name: float(value) for name, value in values.items()})
-        return results
+def _sum(replicas: tf.distribute.ReplicaContext, value: tf.Tensor) -> tf.Tensor:
+    """The sum over all replicas; with a single one, the value itself."""
+    if replicas.num_replicas_in_sync == 1:
+        return value
+    return replicas.all_reduce(tf.distribute.ReduceOp.SUM, value)
 
 
-class GroupedSteps:
-    """Takes several steps in one call of one graph.
+class TrainingSteps:
+    """Takes training steps, one or several in a call of one graph.
 
     Calling a graph costs a quarter of a millisecond, several times what a step of a small
     model does. The results are those of the same steps one by one, bit for bit.
 
     Args:
-        model, optimizer, loss: As for `make_train_step`.
-        input_signature: The batch's tensors; sizes may vary from batch to batch.
-        size: How many steps a call takes, or fewer where fewer batches are given.
+        model, optimizer, loss, input_signature, more: As for `make_train_step`.
+        size: The most steps that one call of the graph takes.
     """
 
     def __init__(
         self,
         model: keras.Model,
         optimizer: keras.optimizers.Optimizer,
-        loss: Callable[..., tf.Tensor],
-        input_signature: Sequence[tf.TensorSpec],
-        size: int,
+        loss: Loss,
+        input_signature: Sequence[tf.TensorSpec] | None = None,
+        size: int = 1,
+        **more: Any,
     ) -> None:
         self.size = size
-        self._signature = input_signature
+        self._step = make_train_step(model, optimizer, loss, input_signature, **more)
+        self._run = self._in_one_graph(input_signature) if size > 1 else None
 
-        def run(rates, flat, shapes):
+    def _in_one_graph(self, signature: Sequence[tf.TensorSpec]) -> Callable:
+        """A graph of several steps on batches that lie one after the other.
+
+        A list of tensors of its own for each batch would build a graph as long as the
+        list, and reading them from a `tf.data` generator takes a millisecond each.
+        """
+
+        def run(flat, shapes):
             starts = [
                 tf.cumsum(tf.reduce_prod(shape, axis=1), exclusive=True)
                 for shape in shapes
             ]
 
             def one(k, losses, norms):
-                optimizer.learning_rate.assign(rates[k])
                 batch = [
                     _part(values, start[k], shape[k], spec)
                     for values, start, shape, spec in zip(
-                        flat, starts, shapes, input_signature, strict=True
+                        flat, starts, shapes, signature, strict=True
                     )
                 ]
-                results = _take_step(model, optimizer, loss, batch)
-                loss_value, norm = (
+                results = self._step(batch)
+                loss, norm = (
                     tf.cast(results[name], tf.float32)
                     for name in ("loss", "gradient_norm")
                 )
-                return k + 1, losses.write(k, loss_value), norms.write(k, norm)
+                return k + 1, losses.write(k, loss), norms.write(k, norm)
 
-            count = tf.size(rates)
+            count = tf.shape(shapes[0])[0]
             empty = tf.TensorArray(tf.float32, count, element_shape=())
             _, losses, norms = tf.while_loop(
                 lambda k, *_: k < count,
@@ -124,59 +143,29 @@ class GroupedSteps:
             )
             return {"loss": losses.stack(), "gradient_norm": norms.stack()}
 
-        self._run = tf.function(
-            run,
-            input_signature=[
-                tf.TensorSpec((None,), tf.float32),
-                [tf.TensorSpec((None,), spec.dtype) for spec in input_signature],
-                [
-                    tf.TensorSpec((None, spec.shape.rank), tf.int32)
-                    for spec in input_signature
-                ],
-            ],
-        )
+        flat = [tf.TensorSpec((None,), spec.dtype) for spec in signature]
+        shapes = [tf.TensorSpec((None, spec.shape.rank), tf.int32) for spec in signature]
+        return tf.function(run, input_signature=[flat, shapes])
 
-    def __call__(
-        self, batches: Sequence[Any], rates: Sequence[float]
-    ) -> list[dict[str, float]]:
-        """Takes a step for each batch.
-
-        Args:
-            batches: Tuples of arrays.
-            rates: The learning rate of each step.
+    def __call__(self, batches: Sequence[Any]) -> list[dict[str, float]]:
+        """Takes a step for each batch, a tuple of arrays.
 
         Returns:
             What each step reports, by name.
         """
-        columns = [
-            [np.asarray(batch[k]) for batch in batches]
-            for k in range(len(self._signature))
-        ]
+        if self._run is None:
+            steps = (self._step(batch) for batch in batches)
+            return [{name: float(v) for name, v in step.items()} for step in steps]
+        columns = [list(map(np.asarray, c)) for c in zip(*batches, strict=True)]
         results = self._run(
-            np.asarray(rates, np.float32),
             [np.concatenate([a.ravel() for a in column]) for column in columns],
             [np.array([a.shape for a in column], np.int32) for column in columns],
         )
         values = {name: value.numpy().tolist() for name, value in results.items()}
-        return [
-            {name: column[k] for name, column in values.items()}
-            for k in range(len(batches))
-        ]
+        return [{name: values[name][k] for name in values} for k in range(len(batches))]
 
 
 def _part(values, start, shape, spec):
     """One batch's tensor out of those of all, which lie one after the other."""
     part = values[start : start + tf.reduce_prod(shape)]
     return tf.ensure_shape(tf.reshape(part, shape), spec.shape)
-
-
-def _take_step(model, optimizer, loss, batch) -> dict[str, tf.Tensor]:
-    variables = model.trainable_variables
-    with tf.GradientTape() as tape:
-        value = loss(*batch)
-        if model.losses:
-            value += tf.add_n(model.losses)
-    gradients = tape.gradient(value, variables)
-    optimizer.apply_gradients(zip(gradients, variables, strict=True))
-    norm = tf.linalg.global_norm([g for g in gradients if g is not None])
-    return {"loss": value, "gradient_norm": norm}

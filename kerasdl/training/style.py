@@ -1,4 +1,4 @@
-"""What the style trainer is made of: its pictures, its options, a run that can resume."""
+"""The style job: its pictures, its options, an optimisation that can resume."""
 
 import dataclasses
 import time
@@ -10,27 +10,23 @@ from ml_collections import ConfigDict
 
 from kerasdl.data.pictures.files import find_pictures
 from kerasdl.errors import InputError
+from kerasdl.files import atomic_path
+from kerasdl.reports.page import Outcome, Report
+from kerasdl.reports.style import report_style
 from kerasdl.style.descent import StyleState
 from kerasdl.style.examples import drawn_strokes, drawn_town
-from kerasdl.style.options import StyleOptions, words
 from kerasdl.style.pictures import FORMATS, encode_picture, read_srgb
-from kerasdl.style.transfer import Picture, StyleResult, StyleStep, stylize
+from kerasdl.style.transfer import Picture, StyleStep, stylize
+from kerasdl.training.checkpoint import read_arrays, restore_latest, write_latest
+from kerasdl.training.config import split_list
 from kerasdl.training.interrupts import Interrupted, SignalCatcher
+from kerasdl.training.job import Job
+from kerasdl.training.jobs import style_options
 from kerasdl.training.progress import say, track
-from kerasdl.training.workdir import MetricsLog, Workdir, atomic_path
+from kerasdl.training.workdir import MetricsLog, Workdir
 
 # Seconds between two checkpoints.
 CHECKPOINT_INTERVAL = 5.0
-
-
-def style_options(config: ConfigDict) -> StyleOptions:
-    """The options among a config's fields.
-
-    Raises:
-        InputError: Where one is out of range.
-    """
-    names = [field.name for field in dataclasses.fields(StyleOptions)]
-    return StyleOptions(**{name: config[name] for name in names})
 
 
 def content_picture(config: ConfigDict) -> Picture:
@@ -41,10 +37,16 @@ def content_picture(config: ConfigDict) -> Picture:
 
 
 def style_pictures(config: ConfigDict) -> list[Picture]:
-    """The pictures that `config.styles` names, or a drawn one."""
+    """The pictures that `config.styles` names, or a drawn one.
+
+    A name with a comma stands alone, or in double quotes among others.
+    """
     if not config.styles:
         return [drawn_strokes(config.style_size, config.seed)]
-    return [_under_root(config, name) for name in words(config.styles)]
+    whole = _under_root(config, config.styles)
+    if whole.is_file():
+        return [whole]
+    return [_under_root(config, name) for name in split_list(config.styles)]
 
 
 def _under_root(config: ConfigDict, name: str) -> Path:
@@ -58,27 +60,21 @@ def as_array(picture: Picture) -> np.ndarray:
     return picture if isinstance(picture, np.ndarray) else read_srgb(picture)
 
 
-def result_name(config: ConfigDict) -> str:
-    """The result's file in the workdir."""
-    return f"result{FORMATS[config.format][0]}"
+class PictureJob(Job):
+    """Optimises one picture; see `kerasdl.style.stylize`."""
 
+    name = "style"
 
-class PictureRun:
-    """Optimises one picture into a workdir; started again it goes on.
-
-    Args:
-        workdir: Where rows, checkpoints and the result go.
-        config: The run's config.
-    """
-
-    def __init__(self, workdir: Workdir, config: ConfigDict) -> None:
-        self._workdir = workdir
-        self._config = config
+    def build(self) -> None:
+        """Reads the pictures."""
+        config = self.config
         self._options = style_options(config)
-        self.log = MetricsLog(workdir, key="iteration")
-        self._saved = time.monotonic()
+        self._content = as_array(content_picture(config))
+        self._styles = [as_array(picture) for picture in style_pictures(config)]
+        if Path(config.init).suffix:
+            read_srgb(config.init)
 
-    def run(self) -> StyleResult:
+    def fit(self, workdir: Workdir, objective: None) -> Outcome:
         """Optimises what is left to optimise and writes the result.
 
         Raises:
@@ -86,15 +82,16 @@ class PictureRun:
                 written.
             InputError: As `stylize`.
         """
-        latest = self._workdir.checkpoints / "latest.npz"
-        state = StyleState.load(latest) if latest.exists() else None
+        self._folder = workdir.checkpoints
+        restored = restore_latest(self._folder, self._restore)
+        state, rows = restored or (None, [])
         done = 0
         if state is not None:
-            done = state.iteration + sum(
-                self._options.iterations_at(scale) for scale in range(state.scale)
-            )
+            done = self._iterations_before(state.scale) + state.iteration
             say(f"going on from iteration {done}")
-        self.log.resume(after=done - 1)
+        self._log = MetricsLog(workdir, key="iteration")
+        self._log.restore([row for row in rows if row["iteration"] < done])
+        self._saved = time.monotonic()
         total = self._options.total_iterations
         bar = track(range(done, total), total - done, "iterations")
         with SignalCatcher() as signals:
@@ -104,40 +101,92 @@ class PictureRun:
                 return bool(signals.received)
 
             result = stylize(
-                content_picture(self._config),
-                style_pictures(self._config),
+                self._content,
+                self._styles,
                 options=self._options,
-                every=self._config.every,
+                every=self.config.every,
                 callback=self._record,
                 should_stop=should_stop,
                 resume=state,
             )
         bar.close()
         self._save(result.state)
-        self.write(result.image)
+        data = encode_picture(result.image, self.config.format)
+        path = workdir / f"result{FORMATS[self.config.format][0]}"
+        with atomic_path(path, len(data)) as temporary:
+            temporary.write_bytes(data)
         if not result.finished:
             raise Interrupted(
                 signals.received,
-                f"the picture so far is {self._workdir / result_name(self._config)}; the "
-                "same command goes on from there",
+                f"the picture so far is {path}; the same command goes on from there",
             )
-        return result
+        say(f"result: {path}")
+        self._result = result.image
+        return Outcome(
+            workdir.root, workdir.config, self._log.rows, seconds=result.state.seconds
+        )
 
-    def write(self, image: np.ndarray) -> None:
-        """Writes a picture as the run's result, whole or not at all."""
-        data = encode_picture(image, self._config.format)
-        with atomic_path(self._workdir / result_name(self._config)) as temporary:
-            temporary.write_bytes(data)
+    def _iterations_before(self, scale: int) -> int:
+        return sum(self._options.iterations_at(coarser) for coarser in range(scale))
 
     def _record(self, step: StyleStep) -> None:
-        self.log.append(step.row)
+        self._log.append(step.row)
         if time.monotonic() - self._saved >= CHECKPOINT_INTERVAL:
             self._save(step.state())
             self._saved = time.monotonic()
 
     def _save(self, state: StyleState) -> None:
-        with atomic_path(self._workdir.checkpoints / "latest.npz") as temporary:
-            state.save(temporary)
+        fields = dataclasses.asdict(state)
+        arrays = {name: fields.pop(name) for name in ("image", "moments")}
+        write_latest(self._folder, arrays, {**fields, "rows": self._log.rows})
+
+    def _restore(self, path: Path) -> tuple[StyleState, list[dict[str, float]]]:
+        arrays, progress = read_arrays(path)
+        try:
+            rows = progress.pop("rows")
+            state = StyleState(**arrays, **progress)
+            counts = (state.scale, state.iteration)
+            shape = state.image.shape
+            if not all(type(count) is int and count >= 0 for count in counts):
+                raise ValueError(f"scale and iteration must count, got {counts}")
+            if state.scale >= self._options.scales or state.iteration > (
+                self._options.iterations_at(state.scale)
+            ):
+                raise ValueError(f"scale and iteration are beyond the end, got {counts}")
+            if state.image.ndim != 4 or state.moments.shape != (2, *shape):
+                raise ValueError(f"shapes {shape} and {state.moments.shape} do not fit")
+            if not state.seconds >= 0 or [
+                row for row in rows if row["iteration"] < 0 or row["loss/total"] is None
+            ]:
+                raise ValueError("seconds and rows must be numbers")
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{path}: not a state of this run: {error}.") from error
+        return state, rows
+
+    def metrics(self, outcome: Outcome) -> dict[str, Any]:
+        """The losses of the result."""
+        last = outcome.rows[-1]
+        losses = {name: value for name, value in last.items() if name.startswith("loss/")}
+        return {
+            "train/loss": last["loss/total"],
+            **losses,
+            "seconds": round(outcome.seconds, 1),
+            "seed": self.config.seed,
+            "parameters": self._result.size,
+        }
+
+    def report(self, outcome: Outcome) -> Report:
+        """Content, styles and result, and the losses."""
+        return report_style(outcome, self._content, self._styles, self._result)
+
+
+def make_job(config: ConfigDict) -> Job:
+    """A picture to optimise, or a network to train."""
+    if config.method == "picture":
+        return PictureJob(config)
+    from kerasdl.training.style_network import NetworkJob
+
+    return NetworkJob(config)
 
 
 def list_pictures(root: str, field: str) -> list[Path]:

@@ -14,29 +14,31 @@ from kerasdl.data.broken import check_broken
 from kerasdl.data.pictures.decoding import read_picture
 from kerasdl.errors import InputError
 from kerasdl.models.style_network import StylePainter, apply_to_any_size
+from kerasdl.reports.page import Outcome, Report
+from kerasdl.reports.style_network import report_style_network
 from kerasdl.style.examples import drawn_town
 from kerasdl.style.features import to_normalised
 from kerasdl.style.losses import content_loss, total_variation
 from kerasdl.style.objective import StyleNetwork
 from kerasdl.style.options import NetworkOptions, StyleOptions, numbers
 from kerasdl.style.pictures import fit_shorter_side, read_srgb
-from kerasdl.training.loop import TrainingLoop
+from kerasdl.training.job import Job, Objective
+from kerasdl.training.optimization import make_optimizer, make_schedule
 from kerasdl.training.progress import say
-from kerasdl.training.schedules import cosine_decay
-from kerasdl.training.steps import make_train_step
 from kerasdl.training.style import (
     as_array,
     list_pictures,
     style_options,
     style_pictures,
 )
-from kerasdl.training.workdir import Workdir, atomic_path
 
 # One picture of so many is held out, to score and to show.
 HELD_OUT = 10
 MOST_HELD_OUT = 16
 # Crops are cut from pictures whose shorter side is so much longer.
 CROP_MARGIN = 1.2
+# Pictures of the report, each beside what becomes of it.
+SHOWN = 4
 _TERMS = ("loss", "content", "style", "tv")
 
 
@@ -157,69 +159,59 @@ class NetworkObjective:
         }
 
 
-class NetworkRun:
-    """Trains the network of a config into a workdir; started again it goes on.
+class NetworkJob(Job):
+    """Trains a feed-forward network that repaints any picture in one style."""
 
-    Args:
-        workdir: The run's folder.
-        config: The run's config.
+    name = "style"
+    monitor = "val/loss"
 
-    Attributes:
-        network: The model, the best state once `run` has returned.
-        loop: Its training loop.
-        held_out: The pictures that it was not trained on.
-        styles: The style pictures, uint8 (H, W, 3).
-    """
-
-    def __init__(self, workdir: Workdir, config: ConfigDict) -> None:
-        keras.utils.set_random_seed(config.seed)
-        self._workdir = workdir
-        self._config = config
-        self._network_options = NetworkOptions(**config.network.to_dict())
-        self._train, self.held_out, self.tests = picture_splits(config)
+    def build(self) -> Objective:
+        """Reads the styles and the held-out pictures, and builds the network."""
+        config = self.config
+        self._options = NetworkOptions(**config.network.to_dict())
+        self._train, self._held_out, self._tests = picture_splits(config)
         options = style_options(config)
-        size = options.image_size
-        self.styles = [
+        self._styles = [
             fit_shorter_side(as_array(style), options.style_size)
             for style in style_pictures(config)
         ]
-        self._val = _fixed_crops(self.held_out, config.seed)
-        objective = NetworkObjective(options, self.styles, self._val)
-        self.network = StylePainter(
-            self._network_options.filters, self._network_options.residual_blocks
-        )
-        self._score = tf.function(
-            lambda images: objective.terms(images, self.network(images, training=False)),
+        self._val = _fixed_crops(self._held_out, config.seed)
+        objective = NetworkObjective(options, self._styles, self._val)
+        network = StylePainter(self._options.filters, self._options.residual_blocks)
+        self.model = network
+        self._terms = tf.function(
+            lambda images: objective.terms(images, network(images, training=False)),
             reduce_retracing=True,
         )
-        steps = self._network_options.steps_per_epoch
-        epochs = -(-self._network_options.steps // steps)
-        optimizer = keras.optimizers.Adam(self._network_options.learning_rate)
-        self.loop = TrainingLoop(
-            workdir=workdir,
-            model=self.network,
-            optimizer=optimizer,
-            train_step=make_train_step(
-                self.network,
-                optimizer,
-                lambda images: objective.terms(
-                    images, self.network(images, training=True)
-                )["loss"],
-                input_signature=[tf.TensorSpec((None, size, size, 3), tf.float32)],
-            ),
-            batches=self._batches,
-            steps_per_epoch=steps,
-            epochs=epochs,
-            schedule=cosine_decay(self._network_options.learning_rate, epochs),
-            evaluate=lambda: self._scores(self._val, "val"),
-            monitor="val/loss",
+        size = options.image_size
+        return Objective(
+            network,
+            lambda images: objective.terms(images, network(images, training=True))[
+                "loss"
+            ],
+            self._batches,
+            self._options.steps_per_epoch,
+            [tf.TensorSpec((None, size, size, 3), tf.float32)],
         )
 
+    @property
+    def epochs(self) -> int:
+        """As many as take `network.steps` steps."""
+        return -(-self._options.steps // self._options.steps_per_epoch)
+
+    def schedule(self, steps_per_epoch: int) -> Any:
+        """Half a cosine from `network.learning_rate` to 0."""
+        return make_schedule(self.config.network, steps_per_epoch, self.epochs)
+
+    def optimizer(self, rate: Any) -> keras.optimizers.Optimizer:
+        """Adam, as `network` says."""
+        return make_optimizer(self.config.network, rate)
+
     def _batches(self, epoch: int) -> Iterator[tuple[tf.Tensor]]:
-        size = self._network_options.batch_size
-        for step in range(self._network_options.steps_per_epoch):
+        size = self._options.batch_size
+        for step in range(self._options.steps_per_epoch):
             # Of (seed, epoch, step) alone, so that a resumed run sees the same crops.
-            rng = np.random.default_rng([self._config.seed, epoch, step])
+            rng = np.random.default_rng([self.config.seed, epoch, step])
             crops: list[np.ndarray] = []
             while len(crops) < size:
                 path = self._train.paths[rng.integers(len(self._train))]
@@ -229,49 +221,35 @@ class NetworkRun:
             yield (tf.constant(np.stack(crops), tf.float32),)
 
     def _scores(self, images: np.ndarray, split: str) -> dict[str, float]:
-        size = self._network_options.batch_size
+        size = self._options.batch_size
         sums = dict.fromkeys(_TERMS, 0.0)
         for start in range(0, len(images), size):
             part = images[start : start + size]
-            for name, value in self._score(tf.constant(part)).items():
+            for name, value in self._terms(tf.constant(part)).items():
                 sums[name] += float(value) * len(part)
         return {f"{split}/{name}": sums[name] / len(images) for name in _TERMS}
 
-    def run(self) -> dict[str, Any]:
-        """Trains what is left to train, writes the model, returns the final figures.
+    def evaluate(self) -> dict[str, float]:
+        """The losses of the held-out pictures."""
+        return self._scores(self._val, "val")
 
-        Raises:
-            Interrupted, InputError: As `TrainingLoop.run`.
-        """
-        progress = self.loop.run()
-        with atomic_path(self._workdir / "model.keras") as temporary:
-            self.network.save(temporary)
-        metrics = self._scores(self._val, "val")
-        if self.tests is not None:
-            crops = _fixed_crops(self.tests, self._config.seed)
-            metrics |= self._scores(crops, "test")
-        return metrics | {
-            "train/loss": self.loop.log.rows[progress.best_epoch - 1]["train/loss"],
-            "best_epoch": progress.best_epoch,
-            "seconds": round(progress.seconds, 1),
-            "seed": self._config.seed,
-            "parameters": self.network.count_params(),
-        }
+    def score(self, outcome: Outcome) -> dict[str, Any]:
+        """The losses of the held-out pictures, and of those of `data.test`."""
+        scores = self.evaluate()
+        if self._tests is not None:
+            crops = _fixed_crops(self._tests, self.config.seed)
+            scores |= self._scores(crops, "test")
+        return scores
 
-    def samples(self, count: int) -> list[tuple[str, np.ndarray, np.ndarray]]:
-        """`(name, picture, repainted)` of up to `count` pictures not trained on."""
-        shown = self.tests or self.held_out
-        samples = []
-        for path in shown.paths[:count]:
-            image = fit_shorter_side(shown.picture(path), self._config.image_size)
+    def report(self, outcome: Outcome) -> Report:
+        """Pictures not trained on, before and after; curves."""
+        shown, samples = self._tests or self._held_out, []
+        for path in shown.paths[:SHOWN]:
+            image = fit_shorter_side(shown.picture(path), self.config.image_size)
             name = path.name if isinstance(path, Path) else f"drawn {path}"
-            samples.append((name, image, repaint(self.network, image)))
-        return samples
-
-    @property
-    def broken(self) -> list[str]:
-        """The message of each picture that could not be read."""
-        return list(self._train.broken.values())
+            samples.append((name, image, repaint(self.model, image)))
+        broken = list(self._train.broken.values())
+        return report_style_network(outcome, self._styles, samples, broken)
 
 
 def repaint(network: keras.Model, image: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What the text trainer is made of: data, vocabulary, model, loss, scores."""
+"""The text job: data, vocabulary, model, loss, scores."""
 
 from __future__ import annotations
 
@@ -6,36 +6,54 @@ import dataclasses
 import inspect
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
 
 from kerasdl.data.drawn.sentences import generated_sentences
-from kerasdl.data.texts.batches import in_order
+from kerasdl.data.texts.batches import TextBatches, in_order
 from kerasdl.data.texts.dataset import SPLITS, LabelledTexts, TextDataset
 from kerasdl.data.texts.glove import read_glove
 from kerasdl.data.texts.graph import encode_texts, tokens_of
 from kerasdl.data.texts.readers import read_texts
 from kerasdl.data.texts.tokens import UNKNOWN, TextVocabulary, Tokenizer, TokenRows
+from kerasdl.data.vocabulary import class_names_to_bytes
 from kerasdl.errors import InputError
+from kerasdl.files import write_text
 from kerasdl.metrics.classification import classification_scores
+from kerasdl.models.text.attribution import word_effects
 from kerasdl.models.text.classifier import TextClassifier
 from kerasdl.models.text.models import MODELS
 from kerasdl.models.text.ngram_bag import HashedNgramBag
 from kerasdl.models.text.vector_classifier import VectorClassifier
 from kerasdl.ops.execution import compile_every_length
-from kerasdl.training.config import check_choice
-from kerasdl.training.loop import TrainingLoop
-from kerasdl.training.optimizers import Adam, AdamW
-from kerasdl.training.steps import GroupedSteps
-from kerasdl.training.workdir import Workdir, atomic_path, write_json, write_text
+from kerasdl.reports.classification import confident_mistakes
+from kerasdl.reports.page import Outcome, Report
+from kerasdl.reports.text import Shown, report_comparison, report_text
+from kerasdl.training.comparison import Comparison
+from kerasdl.training.config import (
+    check_choice,
+    check_positive,
+    packaged_configs,
+    read_config,
+    split_list,
+)
+from kerasdl.training.job import Job, Objective
+from kerasdl.training.progress import say
+from kerasdl.training.text_pretraining import (
+    SCORE_BATCH,
+    STEPS_PER_CALL,
+    check_pretraining,
+    pretrain,
+)
+from kerasdl.training.text_pretraining import SIGNATURE as BATCH_SIGNATURE
+from kerasdl.training.workdir import Workdir
 
-# Sentences scored at a time.
-SCORE_BATCH = 512
-# Training steps in one call of their graph.
-STEPS_PER_CALL = 25
+# What a model needs besides its config to answer for new text.
+MODEL_FILES = ("vocab.txt", "labels.txt", "tokenizer.json", "model.keras")
 # Added to a gradient's norm, which a sentence of padding alone has none of.
 LEAST_NORM = 1e-12
 
@@ -47,7 +65,7 @@ def load_dataset(config: ConfigDict) -> TextDataset:
         InputError: A file cannot be read, or has a bad line that is not to be skipped.
     """
     data = config.data
-    labels = [name.strip() for name in data.labels.split(",") if name.strip()]
+    labels = split_list(data.labels)
     if data.root:
         return read_texts(
             data.root,
@@ -167,7 +185,8 @@ class TextCorpus:
     def save(self, workdir: Workdir) -> None:
         """Writes vocab.txt, labels.txt and tokenizer.json."""
         self.vocabulary.save(workdir / "vocab.txt")
-        write_text(workdir / "labels.txt", "".join(f"{n}\n" for n in self.label_names))
+        labels = class_names_to_bytes(self.label_names).decode()
+        write_text(workdir / "labels.txt", labels)
         write_text(workdir / "tokenizer.json", self.tokenizer.to_json() + "\n")
 
 
@@ -287,30 +306,6 @@ def training_loss(
     return compile_every_length()(chosen) if config.xla else chosen
 
 
-def make_optimizer(config: ConfigDict) -> keras.optimizers.Optimizer:
-    """Adam, or AdamW where the config decays weights."""
-    clip = config.clip_norm or None
-    if config.weight_decay:
-        return AdamW(
-            config.learning_rate, weight_decay=config.weight_decay, global_clipnorm=clip
-        )
-    return Adam(config.learning_rate, global_clipnorm=clip)
-
-
-BATCH_SIGNATURE = (
-    tf.TensorSpec((None, None), tf.int32),
-    tf.TensorSpec((None,), tf.int32),
-)
-
-
-def make_steps(
-    model: TextClassifier, optimizer: keras.optimizers.Optimizer, config: ConfigDict
-) -> GroupedSteps:
-    """The training steps of a run."""
-    loss = training_loss(model, config)
-    return GroupedSteps(model, optimizer, loss, BATCH_SIGNATURE, STEPS_PER_CALL)
-
-
 class TextScorer:
     """Probabilities of sentences by a model as it stands at each call.
 
@@ -347,41 +342,155 @@ class TextScorer:
         return {f"{name}/{metric}": value for metric, value in scores.items()}
 
 
-def finish(
-    workdir: Workdir,
-    corpus: TextCorpus,
-    scorer: TextScorer,
-    loop: TrainingLoop,
-    seconds_before: float,
-) -> dict[str, float]:
-    """Writes model.keras and metrics.json of a trained model.
+class TextJob(Job):
+    """A text classifier, its word vectors and LSTMs pretrained if the config says so."""
 
-    Args:
-        workdir, corpus, scorer, loop: The run's.
-        seconds_before: Of training before the loop's, which `seconds` counts too.
+    name = "text"
 
-    Returns:
-        The metrics; `bytes` is the size of model.keras, `sentences_per_second` that of
-        scoring on this machine.
+    def build(self) -> Objective:
+        """Reads and encodes the sentences, and builds the model."""
+        config = self.config
+        check_positive(config, "epochs")
+        self.corpus = TextCorpus(config)
+        classes = len(self.corpus.label_names)
+        self.model, note = build_classifier(config, self.corpus.vocabulary, classes)
+        check_pretraining(self.model, config)
+        self.notes += [*self.corpus.notes, note]
+        self.scorer = TextScorer(self.model)
+        train = self.corpus.splits["train"]
+        batches = TextBatches(train.rows, train.labels, config.batch_size, config.seed)
+        loss = training_loss(self.model, config)
+        return Objective(
+            self.model, loss, batches, len(batches), BATCH_SIGNATURE, STEPS_PER_CALL
+        )
+
+    @property
+    def monitor(self) -> str:
+        """The config's, or the training loss without a validation split."""
+        return self.config.monitor if len(self.corpus.splits["val"]) else "train/loss"
+
+    def save(self, workdir: Workdir) -> None:
+        """Writes vocab.txt, labels.txt and tokenizer.json."""
+        self.corpus.save(workdir)
+
+    def before_fit(self, workdir: Workdir) -> None:
+        """Pretrains the model as language models."""
+        pretraining = pretrain(self.model, self.corpus, self.config, workdir)
+        self.seconds_before = pretraining.seconds
+        if pretraining.note:
+            self.notes.append(pretraining.note)
+            say(pretraining.note)
+
+    def evaluate(self) -> dict[str, float]:
+        """Scores of the validation split."""
+        return self.scorer.scores(self.corpus.splits["val"], "val")
+
+    def score(self, outcome: Outcome) -> dict[str, Any]:
+        """Scores of every split.
+
+        `bytes` is the size of model.keras, `sentences_per_second` the speed of scoring
+        on this machine.
+        """
+        scores: dict[str, Any] = {}
+        for name, split in self.corpus.splits.items():
+            scores |= self.scorer.scores(split, name)
+            if name == "train":
+                speed = round(self.scorer.sentences_per_second)
+        size = (outcome.root / "model.keras").stat().st_size
+        return scores | {"bytes": size, "sentences_per_second": speed}
+
+    def report(self, outcome: Outcome) -> Report:
+        """Confusion, calibration, accuracy by length, what words do, curves."""
+        corpus, count = self.corpus, self.config.report.samples
+        name = next(n for n in ("test", "val", "train") if len(corpus.splits[n]))
+        split = corpus.splits[name]
+        probabilities = self.scorer.probabilities(split.rows)
+        random = np.random.default_rng(self.config.seed)
+        return report_text(
+            outcome,
+            name,
+            corpus.label_names,
+            split.labels,
+            probabilities,
+            split.rows.lengths,
+            samples=self._show(
+                split, random.permutation(len(split))[:count], probabilities
+            ),
+            mistakes=self._show(
+                split,
+                confident_mistakes(split.labels, probabilities, count),
+                probabilities,
+            ),
+        )
+
+    def _show(
+        self, split: EncodedSplit, chosen: np.ndarray, probabilities: np.ndarray
+    ) -> list[Shown]:
+        """Sentences of the report with what each word does to the prediction."""
+        if not len(chosen):
+            return []
+        corpus, ids = self.corpus, split.rows.padded(chosen)
+        predictions = probabilities[chosen].argmax(axis=1)
+        effects = word_effects(self.model, ids, predictions)
+        lengths = split.rows.lengths[chosen]
+        return [
+            Shown(
+                text=split.texts[index],
+                tokens=[corpus.vocabulary.tokens[i] for i in ids[row, : lengths[row]]],
+                effects=effects[row, : lengths[row]],
+                label=corpus.label_names[split.labels[index]],
+                prediction=corpus.label_names[predictions[row]],
+                probability=float(probabilities[index].max()),
+            )
+            for row, index in enumerate(chosen)
+        ]
+
+
+class TextComparison(Comparison):
+    """The models of `config.models` on the same data; the best one's files on top."""
+
+    def __init__(self, config: ConfigDict) -> None:
+        jobs = {
+            name: TextJob(model_config(config, name)) for name in check_models(config)
+        }
+        super().__init__(config, jobs, "val/accuracy", MODEL_FILES)
+
+    def report(self, outcome: Outcome) -> Report:
+        """The table of the models."""
+        return report_comparison(outcome)
+
+
+def make_job(config: ConfigDict) -> Job:
+    """One model, or several if the config names `models`."""
+    return (TextComparison if "models" in config else TextJob)(config)
+
+
+def check_models(config: ConfigDict) -> list[str]:
+    """The names in `config.models`.
+
+    Raises:
+        InputError: One is no text config of the package, or there is none.
     """
-    with atomic_path(workdir / "model.keras") as temporary:
-        scorer.model.save(temporary)
-    metrics: dict[str, float] = {}
-    for name, split in corpus.splits.items():
-        scores = scorer.scores(split, name)
-        scores.pop("train/loss", None)  # that of training, with dropout, is the row's
-        metrics |= scores
-        if name == "train":
-            rate = scorer.sentences_per_second
-    progress = loop.progress
-    metrics |= {
-        "train/loss": loop.log.rows[progress.best_epoch - 1]["train/loss"],
-        "best_epoch": progress.best_epoch,
-        "seconds": round(seconds_before + progress.seconds, 1),
-        "seed": workdir.config["seed"],
-        "parameters": scorer.model.count_params(),
-        "bytes": (workdir / "model.keras").stat().st_size,
-        "sentences_per_second": round(rate),
-    }
-    write_json(workdir / "metrics.json", metrics)
-    return metrics
+    folder = "configs/text/"
+    known = [
+        Path(path).stem
+        for path in packaged_configs()
+        if path.startswith(folder) and Path(path).stem not in ("all", "adding")
+    ]
+    names = split_list(config.models)
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        raise InputError(
+            f"--config.models must be names of {', '.join(known)}, got {config.models!r}."
+        )
+    return list(dict.fromkeys(names))
+
+
+def model_config(config: ConfigDict, name: str) -> ConfigDict:
+    """The config of one model with the data, seed and epochs of `config`."""
+    chosen = read_config(f"configs/text/{name}.py")
+    chosen.data = config.data
+    chosen.seed = config.seed
+    if config.epochs:
+        chosen.epochs = config.epochs
+    return chosen

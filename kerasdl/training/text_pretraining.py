@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -14,17 +14,18 @@ from kerasdl.models.text.bilstm import PooledBiLSTM
 from kerasdl.models.text.classifier import TextClassifier
 from kerasdl.models.text.language_model import BidirectionalLanguageModel
 from kerasdl.ops.execution import compile_every_length
-from kerasdl.training import schedules
 from kerasdl.training.loop import TrainingLoop
-from kerasdl.training.optimizers import Adam
-from kerasdl.training.steps import GroupedSteps
-from kerasdl.training.text import (
-    BATCH_SIGNATURE,
-    SCORE_BATCH,
-    STEPS_PER_CALL,
-    TextCorpus,
-)
+from kerasdl.training.optimization import make_optimizer, make_schedule
+from kerasdl.training.steps import TrainingSteps
 from kerasdl.training.workdir import Workdir
+
+if TYPE_CHECKING:
+    from kerasdl.training.text import TextCorpus
+
+SIGNATURE = (tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None,), tf.int32))
+# Sentences measured at a time, and training steps in one call of their graph.
+SCORE_BATCH = 512
+STEPS_PER_CALL = 25
 
 # Where its checkpoints and metrics lie in a run's folder.
 FOLDER = "pretraining"
@@ -42,6 +43,20 @@ class Pretraining(NamedTuple):
 
     seconds: float
     note: str
+
+
+def check_pretraining(model: TextClassifier, config: ConfigDict) -> None:
+    """Checks that the model can be pretrained, if it is to be.
+
+    Raises:
+        InputError: The model is of another kind, or frozen.
+    """
+    is_of_kind = isinstance(model, PooledBiLSTM) and not config.model.frozen
+    if config.pretraining.epochs and not is_of_kind:
+        raise InputError(
+            "--config.pretraining.epochs must be 0 but for bilstm with word vectors that "
+            f"are not frozen, got {config.pretraining.epochs} for {config.model.name}."
+        )
 
 
 def pretrain(
@@ -62,13 +77,9 @@ def pretrain(
         InputError: The model is of another kind, or frozen.
     """
     fields = config.pretraining
+    check_pretraining(model, config)
     if not fields.epochs:
         return Pretraining(0.0, "")
-    if not isinstance(model, PooledBiLSTM) or config.model.frozen:
-        raise InputError(
-            "--config.pretraining.epochs must be 0 but for bilstm with word vectors that "
-            f"are not frozen, got {fields.epochs} for {config.model.name}."
-        )
     train, val = corpus.splits["train"], corpus.splits["val"]
     language_model = BidirectionalLanguageModel(model, fields.dropout)
 
@@ -78,7 +89,7 @@ def pretrain(
 
     measure = tf.function(
         lambda ids: language_model(ids, training=False),
-        input_signature=[BATCH_SIGNATURE[0]],
+        input_signature=[SIGNATURE[0]],
     )
 
     def evaluate() -> dict[str, float]:
@@ -91,23 +102,29 @@ def pretrain(
         losses, words = zip(*values, strict=True)
         return {"val/loss": float(np.average(losses, weights=words))}
 
-    optimizer = Adam(fields.learning_rate, global_clipnorm=CLIP_NORM)
     batches = TextBatches(train.rows, train.labels, config.batch_size, config.seed)
+    schedule = make_schedule(fields, len(batches))
+    optimizer = make_optimizer(ConfigDict({"clip_norm": CLIP_NORM}), schedule)
     if config.xla:
         loss = compile_every_length()(loss)
     loop = TrainingLoop(
-        workdir=Workdir(workdir / FOLDER, "text", config.to_dict()),
+        workdir=Workdir(workdir / FOLDER, "text", config.to_dict()).create(),
         model=language_model,
         optimizer=optimizer,
-        train_step=GroupedSteps(
-            language_model, optimizer, loss, BATCH_SIGNATURE, STEPS_PER_CALL
+        take_steps=TrainingSteps(
+            language_model,
+            optimizer,
+            loss,
+            SIGNATURE,
+            STEPS_PER_CALL,
+            weight=lambda ids, _: tf.math.count_nonzero(ids),
         ),
         batches=batches,
         steps_per_epoch=len(batches),
         epochs=fields.epochs,
-        schedule=schedules.cosine_decay(fields.learning_rate, fields.epochs),
         evaluate=evaluate,
         monitor="val/loss" if len(val) else "train/loss",
+        name="pretraining",
     )
     progress = loop.run()
     loop.workdir.close()

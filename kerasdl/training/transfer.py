@@ -1,9 +1,12 @@
-"""What the transfer trainer is made of: data, features, loss, scores, the first head."""
+"""The transfer job: data, features, loss, scores, the first head."""
 
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,8 +16,13 @@ from ml_collections import ConfigDict
 from kerasdl.data.broken import BrokenInputs
 from kerasdl.data.drawn.shapes import drawn_shapes
 from kerasdl.data.pictures.augmentation import Augmentation
-from kerasdl.data.pictures.batches import PictureSplit
+from kerasdl.data.pictures.batches import (
+    FeatureBatches,
+    PictureBatches,
+    PictureSplit,
+)
 from kerasdl.data.pictures.class_folders import (
+    SPLITS,
     LabelledPicture,
     PictureDataset,
     read_class_folders,
@@ -23,7 +31,9 @@ from kerasdl.data.pictures.class_folders import (
 from kerasdl.data.pictures.decoding import decode_picture, prepare_picture
 from kerasdl.data.pictures.feature_cache import FeatureCache
 from kerasdl.data.pictures.tfds_sets import PREFIX, read_picture_tfds
+from kerasdl.data.vocabulary import class_names_to_bytes
 from kerasdl.errors import InputError
+from kerasdl.files import write_text
 from kerasdl.metrics.classification import classification_scores
 from kerasdl.models.backbones import build_backbone, weights_digest
 from kerasdl.models.classifier import (
@@ -32,10 +42,16 @@ from kerasdl.models.classifier import (
     ImageClassifier,
     forward,
     freeze,
+    grad_cam,
     image_size,
 )
-from kerasdl.training import schedules
+from kerasdl.reports.page import Outcome, Report
+from kerasdl.reports.transfer import OtherRun, ShownSplit, report_transfer
+from kerasdl.runs import read_metrics, read_rows, read_run
+from kerasdl.training.config import split_list
+from kerasdl.training.job import Job, Objective
 from kerasdl.training.progress import say, track
+from kerasdl.training.workdir import Workdir
 
 # Pictures scored at once.
 SCORE_BATCH = 32
@@ -255,15 +271,9 @@ def class_weights(labels: np.ndarray, classes: int, kind: str) -> np.ndarray:
         kind: `none` for ones; `balanced` for N / (K · the class's pictures), with which
             every class counts as much, and the average picture counts 1.
 
-    Raises:
-        InputError: `kind` is another.
     """
     if kind == "none":
         return np.ones(classes, np.float32)
-    if kind != "balanced":
-        raise InputError(
-            f"--config.class_weights must be one of none, balanced, got {kind!r}."
-        )
     counts = np.maximum(np.bincount(labels, minlength=classes), 1)
     return (len(labels) / (classes * counts)).astype(np.float32)
 
@@ -351,32 +361,158 @@ def fit_head(
         step(features, labels)
 
 
-def make_optimizer(config: ConfigDict) -> keras.optimizers.Optimizer:
-    """SGD with momentum or AdamW; weight decay spares biases and BatchNorm."""
-    decay = config.weight_decay or None
-    clip = config.clip_norm or None
-    if config.optimizer == "sgd":
-        optimizer = keras.optimizers.SGD(
-            config.learning_rate,
-            momentum=config.momentum,
-            weight_decay=decay,
-            global_clipnorm=clip,
+class TransferJob(Job):
+    """A picture classifier on a pretrained network: its head is trained, or all of it."""
+
+    name = "transfer"
+
+    def build(self) -> Objective:
+        """Reads the pictures, scores the untrained head, and fits it if told to."""
+        config, started = self.config, time.monotonic()
+        self._others = other_runs(config.report.compare)
+        self.dataset = load_dataset(config)
+        self.notes += self.dataset.notes
+        classes = len(self.dataset.class_names)
+        self.model = build_model(config, classes)
+        cached = config.mode == "freeze" and config.cache_features
+        reader = SplitReader(self.model, config)
+        self.splits = {
+            name: reader.read(getattr(self.dataset, name), name, cached)
+            for name in SPLITS
+        }
+        self.notes += reader.broken.notes
+        train, size = self.splits["train"], image_size(self.model)
+        augmentation = make_augmentation(config, size)
+        weights = class_weights(train.pictures.labels, classes, config.class_weights)
+        self.scorer = Scorer(self.model, config.data.preparation)
+        self._before = {
+            f"{name}/accuracy_before": scores[f"{name}/accuracy"]
+            for name in ("val", "test")
+            if (scores := self.scorer.scores(self.splits[name], name))
+        }
+        if config.mode == "finetune" and config.probe_steps:
+            probed = reader.read(self.dataset.train, "train", with_features=True)
+            fit_head(self.model, probed, weights, config.probe_steps)
+        objective = self._objective(reader, augmentation, weights, cached)
+        self.seconds_before = time.monotonic() - started
+        return objective
+
+    def _objective(
+        self,
+        reader: SplitReader,
+        augmentation: Augmentation,
+        weights: np.ndarray,
+        cached: bool,
+    ) -> Objective:
+        config, train = self.config, self.splits["train"]
+        views = config.augment.variants if config.mode == "freeze" else 0
+        if cached:
+            model = self.model.get_layer(HEAD)
+            features = reader.variants(train, augmentation, config.seed, views)
+            batches = FeatureBatches(
+                features, train.pictures.labels, config.batch_size, config.seed
+            )
+            inputs = tf.TensorSpec((None, features.shape[-1]), tf.float32)
+            loss = head_loss(self.model, weights, config.label_smoothing)
+        else:
+            model, size = self.model, image_size(self.model)
+            batches = PictureBatches(
+                train.pictures, augmentation, config.batch_size, config.seed, views
+            )
+            inputs = tf.TensorSpec((None, size, size, 3), tf.uint8)
+            update = config.model.update_batch_norm
+            loss = picture_loss(self.model, weights, config.label_smoothing, update)
+        signature = (inputs, tf.TensorSpec((None,), tf.int32))
+        self._trained = model.trainable_variables
+        return Objective(model, loss, batches, len(batches), signature)
+
+    @property
+    def monitor(self) -> str:
+        """The config's, or the training loss without a validation split."""
+        return self.config.monitor if len(self.splits["val"]) else "train/loss"
+
+    def save(self, workdir: Workdir) -> None:
+        """Writes labels.txt."""
+        labels = class_names_to_bytes(self.dataset.class_names).decode()
+        write_text(workdir / "labels.txt", labels)
+
+    def evaluate(self) -> dict[str, float]:
+        """Scores of the validation split."""
+        return self.scorer.scores(self.splits["val"], "val")
+
+    def score(self, outcome: Outcome) -> dict[str, Any]:
+        """Scores of every split, before and after; how fast it trained."""
+        scores: dict[str, Any] = {}
+        for name, split in self.splits.items():
+            scores |= self.scorer.scores(split, name)
+        scores |= self._before
+        if "val/accuracy" in outcome.rows[-1]:
+            scores["val/accuracy_last"] = outcome.rows[-1]["val/accuracy"]
+        trained = len(self.splits["train"]) * len(outcome.rows)
+        return scores | {
+            "epochs": len(outcome.rows),
+            "pictures_per_second": round(trained / max(outcome.seconds, 1e-9), 1),
+            "seconds_preparation": round(self.seconds_before, 1),
+            "parameters_trained": int(sum(np.prod(w.shape) for w in self._trained)),
+        }
+
+    def report(self, outcome: Outcome) -> Report:
+        """Confusion, samples, mistakes, Grad-CAM, calibration, curves."""
+        shown = next(name for name in ("val", "test", "train") if len(self.splits[name]))
+        split = self.splits[shown]
+        backbone = self.model.get_layer(BACKBONE)
+        layers = [layer.trainable for layer in backbone.layers if layer.weights]
+        copies = {
+            name: self.splits[name].pictures.copies_in(self.splits["train"].pictures)
+            for name in ("val", "test")
+        }
+
+        def heat(indices: Sequence[int], classes: np.ndarray) -> tuple:
+            images = self.scorer.prepared(split, indices)
+            chosen = tf.constant(classes, tf.int32)
+            return images, grad_cam(self.model, tf.cast(images, tf.float32), chosen)[0]
+
+        return report_transfer(
+            outcome,
+            ShownSplit(
+                shown,
+                split.pictures,
+                self.dataset.class_names,
+                self.scorer.probabilities(split),
+                heat,
+            ),
+            self._others,
+            pictures={name: len(one) for name, one in self.splits.items()},
+            copies=copies,
+            trained_layers=(sum(layers), len(layers)),
+            size=image_size(self.model),
         )
-    else:
-        optimizer = keras.optimizers.AdamW(
-            config.learning_rate,
-            weight_decay=config.weight_decay,
-            global_clipnorm=clip,
-        )
-    if decay:
-        optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
-    return optimizer
 
 
-def make_schedule(config: ConfigDict) -> schedules.Schedule:
-    """The learning rate by epoch."""
-    if config.schedule == "cosine":
-        return schedules.cosine_decay(config.learning_rate, config.epochs, config.warmup)
-    return schedules.step_decay(
-        config.learning_rate, config.rate_decay, every=config.decay_every
-    )
+make_job = TransferJob
+
+
+def other_runs(workdirs: str) -> dict[str, OtherRun]:
+    """The runs to set beside this one.
+
+    Args:
+        workdirs: Their folders, with commas between.
+
+    Returns:
+        By the folder's name.
+
+    Raises:
+        InputError: A folder holds no finished transfer run.
+    """
+    runs = {}
+    for folder in map(Path, split_list(workdirs)):
+        run = read_run(folder)
+        if run["job"] != "transfer":
+            raise InputError(
+                f"--config.report.compare: {str(folder)!r} holds no transfer run, but a "
+                f"{run['job']} run."
+            )
+        rows = read_rows(folder / "metrics.jsonl")
+        mode = run["config"].get("mode", "")
+        runs[folder.name] = OtherRun(read_metrics(folder), rows, mode)
+    return runs

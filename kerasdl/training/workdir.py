@@ -12,8 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from kerasdl.errors import InputError
-from kerasdl.files import append_line, atomic_path, write_json, write_text
+from kerasdl.files import (
+    append_line,
+    atomic_path,
+    explained,
+    make_folder,
+    sweep,
+    write_json,
+    write_text,
+)
+from kerasdl.runs import read_rows, read_run
 from kerasdl.training.config import differing_fields
+from kerasdl.training.progress import say
 
 __all__ = ["MetricsLog", "Workdir", "atomic_path", "read_run", "write_json", "write_text"]
 
@@ -21,30 +31,52 @@ VERSIONED_PACKAGES = ("kerasdl", "tensorflow", "keras", "numpy", "pillow")
 
 
 class Workdir:
-    """One run's folder.
+    """One run's folder, which `create` makes: constructing it only checks.
 
     Args:
-        root: The folder; made where it does not exist.
-        job: The job's name, `"captioning"`, `"transfer"`, `"style"` or `"text"`.
+        root: The folder.
+        job: The job's name, such as `"captioning"`.
         config: The resolved config: nested dicts of numbers, strings and booleans.
 
     Raises:
-        InputError: Where the folder holds another job or config (the differing fields
-            are named), cannot be written, or is in use by another run.
+        InputError: The folder holds another job or config (the differing fields are
+            named), or checkpoints without a config; it cannot be written, or another run
+            uses it.
     """
 
     def __init__(self, root: str | Path, job: str, config: dict[str, Any]) -> None:
-        self.root = Path(root)
+        if not os.fspath(root).strip():
+            raise InputError("--workdir must name a folder, got ''.")
+        self.root = Path(root).expanduser()
         self.job = job
         self.config = config
-        try:
-            self.checkpoints.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT)
-        except OSError as error:
-            raise InputError(f"--workdir cannot be written: {error}.") from error
+        self._lock: int | None = None
+        with explained(self.root):
+            if self.root.exists() and not self.root.is_dir():
+                raise InputError(f"--workdir is a file, got {str(self.root)!r}.")
+            existing = next(p for p in (self.root, *self.root.parents) if p.exists())
+            if not (existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)):
+                raise InputError(
+                    f"--workdir cannot be written: {str(existing)!r} allows no new files."
+                )
+        if (self.root / "config.json").exists():
+            self._take_lock()
+            self._check_config()
+        elif self.checkpoints.is_dir() and any(self.checkpoints.glob("*.npz")):
+            raise InputError(
+                f"--workdir {str(self.root)!r} holds checkpoints but no config.json, so "
+                "nobody can tell what they are of. Restore it or name a new folder."
+            )
+
+    def create(self) -> "Workdir":
+        """Makes the folder, if it is not there, and writes config.json."""
+        make_folder(self.checkpoints)
         self._take_lock()
-        self._check_config()
-        self._write_config()
+        for folder in (self.root, self.checkpoints):
+            sweep(folder)
+        if self._is_continued():
+            self._write_config()
+        return self
 
     @property
     def checkpoints(self) -> Path:
@@ -55,32 +87,58 @@ class Workdir:
         return self.root / name
 
     def _take_lock(self) -> None:
+        if self._lock is not None:
+            return
+        with explained(self.root / ".lock"):
+            self._lock = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            self.close()
             raise InputError(
                 f"--workdir is in use by another run, got {str(self.root)!r}."
             ) from error
 
     def close(self) -> None:
         """Lets another run use the folder."""
-        os.close(self._lock)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def __enter__(self) -> "Workdir":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _check_config(self) -> None:
+        try:
+            before = read_run(self.root)
+            if before["job"] != self.job:
+                raise InputError(
+                    f"--workdir holds a {before['job']} run, not a {self.job} run, "
+                    f"got {str(self.root)!r}."
+                )
+            differing = differing_fields(before["config"], self.config)
+            if differing:
+                raise InputError(
+                    f"--workdir {str(self.root)!r} was started with another config; "
+                    f"differing: {', '.join(differing)}. Name a new folder or restore "
+                    "them."
+                )
+        except InputError:
+            self.close()
+            raise
+
+    def _is_continued(self) -> bool:
+        """Whether this run adds to what is there: a new run, or one of more epochs.
+
+        Fewer epochs than were trained change nothing, so the run keeps its config.
+        """
         if not (self.root / "config.json").exists():
-            return
-        before = read_run(self.root)
-        if before["job"] != self.job:
-            raise InputError(
-                f"--workdir holds a {before['job']} run, not a {self.job} run, "
-                f"got {str(self.root)!r}."
-            )
-        differing = differing_fields(before["config"], self.config)
-        if differing:
-            raise InputError(
-                f"--workdir {str(self.root)!r} was started with another config; "
-                f"differing: {', '.join(differing)}. Name a new folder or restore them."
-            )
+            return True
+        before = read_run(self.root)["config"].get("epochs", 0)
+        return self.config.get("epochs", 0) >= before
 
     def _write_config(self) -> None:
         versions = {"python": platform.python_version()}
@@ -99,32 +157,17 @@ class Workdir:
         )
 
 
-def read_run(root: str | Path) -> dict[str, Any]:
-    """What a workdir's config.json holds: `job`, `config`, `seed`, `command`, `versions`.
-
-    Raises:
-        InputError: Where there is no config.json or it is damaged.
-    """
-    path = Path(root) / "config.json"
-    try:
-        run = json.loads(path.read_text(encoding="utf-8"))
-        if not (isinstance(run["job"], str) and isinstance(run["config"], dict)):
-            raise ValueError("`job` and `config` must be a string and an object")
-    except FileNotFoundError as error:
-        raise InputError(
-            f"no run was written to {str(root)!r}: no config.json."
-        ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not a run's config: {error}.") from error
-    return run
-
-
 class MetricsLog:
-    """`metrics.jsonl`, one object a row, and the same figures for TensorBoard.
+    """`metrics.jsonl`, one object per row, and the same figures for TensorBoard.
+
+    The rows are also part of each checkpoint, so the file can be written again.
 
     Args:
         workdir: The run's folder.
         key: The field that numbers the rows: `"epoch"`, or `"iteration"` for styles.
+
+    Attributes:
+        rows: The rows so far.
     """
 
     def __init__(self, workdir: Workdir, key: str = "epoch") -> None:
@@ -132,24 +175,26 @@ class MetricsLog:
         self._board = workdir / "tensorboard"
         self._key = key
         self._writer = None
-        self.rows: list[dict[str, float]] = self._read()
+        self.rows: list[dict[str, float]] = []
 
-    def _read(self) -> list[dict[str, float]]:
-        """The rows so far; a last row cut short by a kill is left out."""
-        rows = []
-        if self._path.exists():
-            for line in self._path.read_text(encoding="utf-8").splitlines():
-                with contextlib.suppress(json.JSONDecodeError):
-                    rows.append(json.loads(line))
-        return rows
+    def restore(self, rows: list[dict[str, float]]) -> None:
+        """Goes on after the rows of a checkpoint.
 
-    def resume(self, after: int) -> None:
-        """Drops the rows numbered above `after`, which the run is to write again.
-
-        A row that a kill cut short goes too, so that the next one starts its own line.
+        Later rows of the file are dropped: the run is to write them again. So is one
+        that a kill cut short. If the file lacks rows of the checkpoint, or has others in
+        their place, it is written again and a line says so.
         """
-        self.rows = [row for row in self.rows if row[self._key] <= after]
-        write_text(self._path, "".join(json.dumps(row) + "\n" for row in self.rows))
+        self.rows = list(rows)
+        expected = [json.dumps(row) for row in rows]
+        found = [json.dumps(row) for row in read_rows(self._path)]
+        if found[: len(expected)] != expected:
+            say(
+                f"{self._path} was damaged or missing; its {len(rows)} rows are written "
+                "again from the checkpoint"
+            )
+        text = "".join(f"{line}\n" for line in expected)
+        if not self._path.exists() or self._path.read_bytes() != text.encode():
+            write_text(self._path, text)
 
     def append(self, row: dict[str, float]) -> None:
         """Adds one row."""
@@ -160,15 +205,14 @@ class MetricsLog:
     def _summarise(self, row: dict[str, float]) -> None:
         import tensorflow as tf
 
-        if self._writer is None:
-            self._writer = tf.summary.create_file_writer(str(self._board))
-        with self._writer.as_default():
-            for name, value in row.items():
-                if name != self._key:
-                    tf.summary.scalar(name, value, step=row[self._key])
-        self._writer.flush()
-
-    def column(self, name: str) -> tuple[list[float], list[float]]:
-        """The row numbers that have `name`, and its values there."""
-        pairs = [(row[self._key], row[name]) for row in self.rows if name in row]
-        return [number for number, _ in pairs], [value for _, value in pairs]
+        try:
+            if self._writer is None:
+                self._writer = tf.summary.create_file_writer(str(self._board))
+            with self._writer.as_default():
+                for name, value in row.items():
+                    if name != self._key:
+                        tf.summary.scalar(name, value, step=row[self._key])
+            self._writer.flush()
+        except tf.errors.OpError as error:
+            with explained(self._board):
+                raise OSError(error.message) from error

@@ -36,7 +36,7 @@ def workdir(tmp_path_factory):
         (pictures / f"{seed}.png").write_bytes(encode_picture(picture, "png"))
     config = feed_forward.get_config()
     config.data.root = str(pictures)
-    Workdir(root / "w", "style", config.to_dict()).close()
+    Workdir(root / "w", "style", config.to_dict()).create().close()
     tf.keras.utils.set_random_seed(0)
     StylePainter(filters=4, residual_blocks=1).save(root / "w" / "model.keras")
     return root / "w"
@@ -109,7 +109,7 @@ def test_a_size_that_does_not_fit(workdir, tmp_path, size):
 
 
 def test_a_run_that_optimised_a_picture_has_no_network(tmp_path):
-    Workdir(tmp_path, "style", default.get_config().to_dict()).close()
+    Workdir(tmp_path, "style", default.get_config().to_dict()).create().close()
     with pytest.raises(InputError, match="the run optimised one picture and trained no"):
         export_saved_model(tmp_path, tmp_path / "served")
 

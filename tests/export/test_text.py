@@ -38,7 +38,7 @@ def make_run(folder, name, tokenizer="whitespace", root=""):
     config.model.name, config.model.width, config.model.units = name, 8, 12
     config.model.buckets = 64
     keras.utils.set_random_seed(1)
-    workdir = Workdir(folder, "text", config.to_dict())
+    workdir = Workdir(folder, "text", config.to_dict()).create()
     corpus = TextCorpus(config)
     model, _ = build_classifier(config, corpus.vocabulary, 2)
     random = np.random.default_rng(0)

@@ -30,7 +30,7 @@ def workdir(tmp_path_factory):
     config.model.image_size = 64
     config.data.cache = str(root.parent / "cache")
     config.update_from_flattened_dict(PICTURES)
-    run = Workdir(root, "transfer", config.to_dict())
+    run = Workdir(root, "transfer", config.to_dict()).create()
     keras.utils.set_random_seed(0)
     dataset = transfer.load_dataset(config)
     classifier = transfer.build_model(config, 6)

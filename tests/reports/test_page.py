@@ -10,7 +10,8 @@ from kerasdl.training.workdir import Workdir
 
 
 def make_page(tmp_path):
-    Workdir(tmp_path, "captioning", {"seed": 3, "data": {"root": "<b>&"}}).close()
+    config = {"seed": 3, "data": {"root": "<b>&"}}
+    Workdir(tmp_path, "captioning", config).create().close()
     Image.new("RGB", (3, 2), "red").save(tmp_path / "red.png")
     path = write_report(
         tmp_path,

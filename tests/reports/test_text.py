@@ -3,10 +3,10 @@ from PIL import Image
 
 from kerasdl.reports.text import (
     Shown,
+    comparison_table,
     save_accuracy_by_length,
     save_word_effects,
 )
-from kerasdl.reports.text_comparison import comparison_table
 
 
 def pixels(path):

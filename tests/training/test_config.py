@@ -4,13 +4,13 @@ import pytest
 from ml_collections import ConfigDict
 
 from kerasdl.errors import InputError
+from kerasdl.runs import flatten
 from kerasdl.training import config as config_module
 from kerasdl.training.config import (
     check_choice,
     check_positive,
     differing_fields,
     find_config,
-    flatten,
     packaged_configs,
     with_config_argument,
 )

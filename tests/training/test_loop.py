@@ -12,8 +12,7 @@ import tensorflow as tf
 from kerasdl.errors import InputError
 from kerasdl.training.interrupts import Interrupted
 from kerasdl.training.loop import TrainingLoop
-from kerasdl.training.schedules import exponential_decay
-from kerasdl.training.steps import make_train_step
+from kerasdl.training.steps import TrainingSteps
 from kerasdl.training.workdir import Workdir
 
 STEPS = 4
@@ -34,7 +33,10 @@ def make_loop(root, epochs=3, after_step=None, monitor="val/accuracy", loss=None
             keras.layers.Dense(1),
         ]
     )
-    optimizer = keras.optimizers.Adam(0.05)
+    schedule = keras.optimizers.schedules.ExponentialDecay(
+        0.05, STEPS, 0.9, staircase=True
+    )
+    optimizer = keras.optimizers.Adam(schedule)
     x = np.random.default_rng(0).normal(size=(STEPS * 8, 6)).astype("float32")
     y = (x.sum(axis=1, keepdims=True) > 0).astype("float32")
 
@@ -42,34 +44,32 @@ def make_loop(root, epochs=3, after_step=None, monitor="val/accuracy", loss=None
         logits = model(x, training=True)
         return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(y, logits))
 
-    step = make_train_step(model, optimizer, loss or binary_loss)
-
     def batches(epoch):
         order = np.random.default_rng([7, epoch]).permutation(len(x))
         for start in range(0, len(x), 8):
             chosen = order[start : start + 8]
             yield tf.constant(x[chosen]), tf.constant(y[chosen])
 
-    def train_step(batch):
-        results = step(batch)
-        if after_step:
-            after_step(loop.progress.epoch, loop.progress.step)
-        return results
+    class Steps(TrainingSteps):
+        def __call__(self, batches):
+            results = super().__call__(batches)
+            if after_step:
+                after_step(loop.progress.epoch, loop.progress.step)
+            return results
 
     def evaluate():
         correct = (np.array(model(x)) > 0) == (y > 0)
         return {"val/accuracy": float(correct.mean())}
 
-    workdir = Workdir(root, "captioning", {"seed": 7, "epochs": epochs})
+    workdir = Workdir(root, "captioning", {"seed": 7, "epochs": epochs}).create()
     loop = TrainingLoop(
         workdir=workdir,
         model=model,
         optimizer=optimizer,
-        train_step=train_step,
+        take_steps=Steps(model, optimizer, loss or binary_loss),
         batches=batches,
         steps_per_epoch=STEPS,
         epochs=epochs,
-        schedule=exponential_decay(0.05, 0.9),
         evaluate=evaluate,
         monitor=monitor,
         **more,

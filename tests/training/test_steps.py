@@ -6,8 +6,7 @@ import pytest
 import tensorflow as tf
 
 from kerasdl.training.loop import TrainingLoop
-from kerasdl.training.schedules import exponential_decay
-from kerasdl.training.steps import GroupedSteps, OneByOne, make_train_step
+from kerasdl.training.steps import TrainingSteps, make_train_step
 from kerasdl.training.workdir import Workdir
 
 SIGNATURE = [tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None,), tf.float32)]
@@ -29,7 +28,8 @@ def parts():
     def loss(ids, targets):
         return tf.reduce_mean((model(ids, training=True)[:, 0] - targets) ** 2)
 
-    optimizer = keras.optimizers.Adam(0.1)
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 7, 0.5, staircase=True)
+    optimizer = keras.optimizers.Adam(schedule)
     optimizer.build(model.trainable_variables)
     return model, optimizer, loss
 
@@ -45,21 +45,19 @@ def values(model, optimizer):
     return [np.array(v) for v in (*model.variables, *optimizer.variables)]
 
 
-def one_by_one(model, optimizer, loss):
-    return OneByOne(make_train_step(model, optimizer, loss, SIGNATURE), optimizer)
-
-
 @pytest.mark.parametrize("size", [1, 3, 7])
 def test_grouped_steps_equal_single_ones_to_the_bit(size):
-    rates = [0.1 / (k + 1) for k in range(7)]
     single = parts()
-    expected = one_by_one(*single)(list(batches()), rates)
+    step = make_train_step(*single, SIGNATURE)
+    expected = [
+        {name: float(value) for name, value in step(batch).items()} for batch in batches()
+    ]
     grouped = parts()
-    steps = GroupedSteps(*grouped, SIGNATURE, size)
+    steps = TrainingSteps(*grouped, SIGNATURE, size)
     given, actual = list(batches()), []
     for first in range(0, 7, size):
         chosen = slice(first, first + size)
-        actual += steps(given[chosen], rates[chosen])
+        actual += steps(given[chosen])
     assert actual == expected
     for a, b in zip(values(*grouped[:2]), values(*single[:2]), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -79,14 +77,13 @@ def loop_of(root, steps_of, epochs=2, after_call=None):
 
         steps.__class__ = Watched
     loop = TrainingLoop(
-        workdir=Workdir(root, "text", {"seed": 3}),
+        workdir=Workdir(root, "text", {"seed": 3}).create(),
         model=model,
         optimizer=optimizer,
-        train_step=steps,
+        take_steps=steps,
         batches=lambda epoch: batches(),
         steps_per_epoch=7,
         epochs=epochs,
-        schedule=exponential_decay(0.1, 0.5),
         evaluate=dict,
         monitor="train/loss",
     )
@@ -95,14 +92,14 @@ def loop_of(root, steps_of, epochs=2, after_call=None):
 
 def test_the_loop_takes_them_as_it_takes_single_ones(tmp_path):
     def single(model, optimizer, loss):
-        return make_train_step(model, optimizer, loss, SIGNATURE)
+        return TrainingSteps(model, optimizer, loss, SIGNATURE)
 
     expected = loop_of(tmp_path / "single", single)
     expected.run()
     groups = []
     grouped = loop_of(
         tmp_path / "grouped",
-        lambda *model: GroupedSteps(*model, SIGNATURE, 3),
+        lambda *model: TrainingSteps(*model, SIGNATURE, 3),
         after_call=lambda progress: groups.append((progress.epoch, progress.step)),
     )
     grouped.run()
@@ -123,7 +120,7 @@ def test_the_loop_takes_them_as_it_takes_single_ones(tmp_path):
 
 def test_a_run_goes_on_after_the_last_saved_group(tmp_path):
     def steps_of(*model):
-        return GroupedSteps(*model, SIGNATURE, 3)
+        return TrainingSteps(*model, SIGNATURE, 3)
 
     whole = loop_of(tmp_path / "whole", steps_of)
     whole.run()
@@ -132,7 +129,7 @@ def test_a_run_goes_on_after_the_last_saved_group(tmp_path):
         if first == 3:
             break
         cut._take_group(first, group)
-    cut._save("latest")
+    cut._save_latest()
     cut.workdir.close()
     again = loop_of(tmp_path / "cut", steps_of)
     again.run()

@@ -6,13 +6,13 @@ from kerasdl.configs.text import default
 
 from kerasdl.errors import InputError
 from kerasdl.models.text.models import MODELS
+from kerasdl.training.optimization import make_optimizer
+from kerasdl.training.steps import TrainingSteps
 from kerasdl.training.text import (
     BATCH_SIGNATURE,
     TextCorpus,
     TextScorer,
     build_classifier,
-    make_optimizer,
-    make_steps,
     training_loss,
 )
 
@@ -156,12 +156,13 @@ def test_xla_compiles_the_recurrent_layers_alone(name, adversarial):
         model = MODELS[name](9, 2, width=5, units=4)
         model.create_weights()
         fields = config(xla=xla, adversarial=adversarial, learning_rate=0.1)
-        optimizer = make_optimizer(fields)
+        optimizer = make_optimizer(fields, 0.1)
         optimizer.build(model.trainable_variables)
-        steps = make_steps(model, optimizer, fields)
+        loss = training_loss(model, fields)
+        steps = TrainingSteps(model, optimizer, loss, BATCH_SIGNATURE, 6)
         batches = [(IDS, LABELS), (IDS[:2, :2], LABELS[:2])] * 3
-        results.append([row["loss"] for row in steps(batches, [0.1] * 6)])
-        loss = tf.function(training_loss(model, fields), input_signature=BATCH_SIGNATURE)
+        results.append([row["loss"] for row in steps(batches)])
+        loss = tf.function(loss, input_signature=BATCH_SIGNATURE)
         graph = loss.get_concrete_function().graph.as_graph_def()
         nodes = [*graph.node, *(n for f in graph.library.function for n in f.node_def)]
         compiled.append(sum(node.attr["_XlaMustCompile"].b for node in nodes))

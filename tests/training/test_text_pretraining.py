@@ -28,7 +28,7 @@ def run(config, root):
     keras.utils.set_random_seed(config.seed)
     corpus = TextCorpus(config)
     model, _ = build_classifier(config, corpus.vocabulary, 2)
-    workdir = Workdir(root, "text", config.to_dict())
+    workdir = Workdir(root, "text", config.to_dict()).create()
     pretraining = pretrain(model, corpus, config, workdir)
     workdir.close()
     return model, pretraining

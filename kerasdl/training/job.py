@@ -1,0 +1,251 @@
+"""What a job is, and the one way in which all of them are run.
+
+    check the config -> read the data, build the model -> make the workdir
+        -> train (resuming) -> model.keras -> metrics.json -> report.html
+
+All that can be wrong is found before the workdir is made: a command that is refused
+leaves nothing behind, and the corrected one just runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+from ml_collections import ConfigDict
+
+from kerasdl.files import atomic_path, write_json
+from kerasdl.reports.page import Outcome, Report, write_report
+from kerasdl.training.loop import TrainingLoop
+from kerasdl.training.optimization import make_optimizer, make_schedule
+from kerasdl.training.progress import print_figures, say
+from kerasdl.training.steps import Loss, TrainingSteps, count_examples
+from kerasdl.training.workdir import Workdir
+
+REPEATABLE = (
+    "The same seed, machine and versions give the same weights, bit for bit; on other "
+    "processors or numbers of threads sums are rounded in another order."
+)
+
+
+@dataclasses.dataclass
+class Objective:
+    """What is minimised, and over what.
+
+    Attributes:
+        model: Its trainable variables are trained.
+        loss: Takes a batch's tensors and returns a scalar, an average over what `weight`
+            counts.
+        batches: The batches of an epoch (counted from 0), tuples of arrays, the same for
+            the same epoch.
+        steps_per_epoch: How many there are.
+        signature: Of a batch's tensors.
+        steps_per_call: Steps that one call of the graph takes; see `TrainingSteps`.
+        jit_compile: Whether XLA compiles the whole step.
+        weight: See `kerasdl.training.steps.make_train_step`.
+    """
+
+    model: keras.Model
+    loss: Loss
+    batches: Callable[[int], Iterable[Any]]
+    steps_per_epoch: int
+    signature: Sequence[tf.TensorSpec]
+    steps_per_call: int = 1
+    jit_compile: bool = False
+    weight: Callable[..., tf.Tensor] = count_examples
+
+
+class Job:
+    """One experiment: its data, model, objective, evaluation and report.
+
+    `train` calls the methods in the order in which they stand here. A job that does not
+    minimise a loss over batches overrides `fit`.
+
+    Args:
+        config: Checked by `kerasdl.training.jobs`.
+
+    Attributes:
+        name: As config.json holds it.
+        label: What its lines begin with, if several models train.
+        model: What becomes model.keras; set by `build`; None for none.
+        notes: What a reader of the figures should know of data and model.
+        seconds_before: Of training that the loop does not count.
+    """
+
+    name: str
+    label: str = ""
+    model: keras.Model | None = None
+
+    def __init__(self, config: ConfigDict) -> None:
+        self.config = config
+        self.notes: list[str] = []
+        self.seconds_before = 0.0
+
+    def build(self) -> Objective:
+        """Reads the data and builds the model.
+
+        Raises:
+            InputError: The data or a field of the config is wrong.
+        """
+        raise NotImplementedError
+
+    def save(self, workdir: Workdir) -> None:
+        """Writes what the model needs besides its weights, such as its vocabulary."""
+
+    def before_fit(self, workdir: Workdir) -> None:
+        """Trains what comes before the objective, in a folder of its own."""
+
+    @property
+    def monitor(self) -> str:
+        """The figure by which the best epoch is chosen."""
+        return self.config.monitor
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs to train."""
+        return self.config.epochs
+
+    def schedule(self, steps_per_epoch: int) -> Any:
+        """The learning rate."""
+        return make_schedule(self.config, steps_per_epoch)
+
+    def optimizer(self, rate: Any) -> keras.optimizers.Optimizer:
+        """The optimiser at a learning rate."""
+        return make_optimizer(self.config, rate)
+
+    def fit(self, workdir: Workdir, objective: Objective) -> Outcome:
+        """Trains what is left to train; the model then is the best one.
+
+        Raises:
+            Interrupted, InputError: As `TrainingLoop.run`.
+        """
+        optimizer = self.optimizer(self.schedule(objective.steps_per_epoch))
+        loop = TrainingLoop(
+            workdir=workdir,
+            model=objective.model,
+            optimizer=optimizer,
+            take_steps=TrainingSteps(
+                objective.model,
+                optimizer,
+                objective.loss,
+                objective.signature,
+                objective.steps_per_call,
+                jit_compile=objective.jit_compile,
+                weight=objective.weight,
+            ),
+            batches=objective.batches,
+            steps_per_epoch=objective.steps_per_epoch,
+            epochs=self.epochs,
+            evaluate=self.evaluate,
+            monitor=self.monitor,
+            patience=self.config.get("patience", 0),
+            name=self.label,
+        )
+        progress = loop.run()
+        return Outcome(
+            root=workdir.root,
+            config=workdir.config,
+            rows=progress.rows,
+            best_epoch=progress.best_epoch,
+            seconds=progress.seconds,
+        )
+
+    def evaluate(self) -> dict[str, float]:
+        """Figures of the model as it stands on held-out data, keyed `split/metric`."""
+        return {}
+
+    def score(self, outcome: Outcome) -> dict[str, Any]:
+        """The final figures, keyed `split/metric`, and those of the job alone."""
+        return self.evaluate()
+
+    def metrics(self, outcome: Outcome) -> dict[str, Any]:
+        """The final figures as metrics.json holds them."""
+        scores = self.score(outcome)
+        best = outcome.rows[outcome.best_epoch - 1]
+        seconds = self.seconds_before + outcome.seconds
+        return {
+            # The training loss is that of training, with dropout, not a score.
+            **{name: v for name, v in scores.items() if name != "train/loss"},
+            "train/loss": best["train/loss"],
+            "best_epoch": outcome.best_epoch,
+            "seconds": round(seconds, 1),
+            "seed": self.config.seed,
+            "parameters": self.model.count_params(),
+        }
+
+    def report(self, outcome: Outcome) -> Report:
+        """The pictures and sections of the run's page."""
+        raise NotImplementedError
+
+
+def train(job: Job, root: str | Path) -> dict[str, Any]:
+    """Runs a job into a folder; started again it goes on from where it was.
+
+    Args:
+        job: What to run.
+        root: The folder, made if it is not there.
+
+    Returns:
+        The final figures, which metrics.json holds too.
+
+    Raises:
+        InputError: The folder, the config or the data is refused, or the loss is not
+            finite.
+        Interrupted: After Ctrl-C or SIGTERM, once the state has been saved.
+    """
+    _prepare_devices()
+    with Workdir(root, job.name, job.config.to_dict()) as workdir:
+        objective = prepare(job)
+        workdir.create()
+        return run(job, objective, workdir).metrics
+
+
+def prepare(job: Job) -> Objective:
+    """Builds a job, the same whatever was built before."""
+    keras.utils.set_random_seed(job.config.seed)
+    return job.build()
+
+
+def run(job: Job, objective: Objective, workdir: Workdir) -> Outcome:
+    """Trains a job that was built, and writes and prints what came of it."""
+    for note in job.notes:
+        say(note)
+    job.save(workdir)
+    job.before_fit(workdir)
+    outcome = job.fit(workdir, objective)
+    if job.model is not None:
+        size = 4 * job.model.count_params()
+        with atomic_path(workdir / "model.keras", size) as temporary:
+            job.model.save(temporary)
+    outcome.metrics.update(job.metrics(outcome))
+    write_json(workdir / "metrics.json", outcome.metrics)
+    page = job.report(outcome)
+    path = write_report(
+        outcome.root,
+        title=page.title,
+        summary=page.summary,
+        metrics={k: v for k, v in outcome.metrics.items() if k not in page.hidden},
+        sections=page.sections,
+        notes=[*job.notes, *page.notes, REPEATABLE],
+    )
+    for line in page.lines:
+        print(line)
+    shown = outcome.metrics
+    if outcome.parts:  # each of which printed its own
+        shown = {name: v for name, v in shown.items() if name not in page.hidden}
+    print_figures(shown)
+    say(f"report: {path}")
+    return outcome
+
+
+def _prepare_devices() -> None:
+    """Lets GPU memory grow as it is needed instead of taking all of it at once."""
+    for device in tf.config.list_physical_devices("GPU"):
+        # A process that has used the GPU already keeps what it has.
+        with contextlib.suppress(RuntimeError):
+            tf.config.experimental.set_memory_growth(device, True)

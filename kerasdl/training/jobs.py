@@ -1,0 +1,250 @@
+"""The jobs by name: their configs, the values that these may have, where their code is.
+
+Nothing here imports TensorFlow: a command reads this table before anything heavy. A new
+job is a module with a `make_job(config)`, its config, and an entry in `JOBS`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from ml_collections import ConfigDict
+
+from kerasdl.errors import InputError
+from kerasdl.runs import flatten
+from kerasdl.style.options import (
+    METHODS,
+    OUTPUT_FORMATS,
+    NetworkOptions,
+    StyleOptions,
+)
+from kerasdl.training.config import (
+    check_choice,
+    check_numbers,
+    nearest,
+    override,
+    read_config,
+    split_list,
+)
+
+if TYPE_CHECKING:
+    from kerasdl.training.job import Job
+
+_LOSSES = ("train/loss", "val/loss")
+_CLASSIFICATION = (*_LOSSES, "val/accuracy", "val/f1_macro", "val/ece")
+_CAPTIONS = tuple(
+    f"val/{name}"
+    for name in (
+        "bleu1_single", "bleu1", "bleu2", "bleu3", "bleu4", "rouge_l", "cider",
+    )
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class JobSpec:
+    """What is known of a job before its code is imported.
+
+    Attributes:
+        name: As config.json holds it.
+        module: Its `make_job(config)` returns the `Job`.
+        configs: Config files that declare all of its fields; the first is its default.
+        choices: The values that a text field may have; of a field of several, each part.
+        positive: Fields that are greater than zero.
+        not_negative: Fields that are not less than zero.
+        shares: Fields in [0, 1).
+        check_more: What else is checked of a config.
+    """
+
+    name: str
+    module: str
+    configs: Sequence[str]
+    choices: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+    positive: Sequence[str] = ()
+    not_negative: Sequence[str] = ()
+    shares: Sequence[str] = ()
+    check_more: Callable[[ConfigDict], object] | None = None
+
+    def complete(self, config: ConfigDict) -> ConfigDict | None:
+        """A config with the fields that it lacks at their defaults.
+
+        None if it has a field that this job does not know.
+        """
+        given = flatten(config.to_dict())
+        for path in self.configs:
+            default = read_config(path)
+            if given.keys() <= flatten(default.to_dict()).keys():
+                return override(default, given)
+        return None
+
+    def check(self, config: ConfigDict) -> None:
+        """Checks a config's fields and their values.
+
+        Raises:
+            InputError: Naming the first field that is missing, unknown or out of range.
+        """
+        flat = flatten(config.to_dict())
+        declared = min(_declared(self.configs), key=lambda d: len(d.keys() ^ flat.keys()))
+        for name in sorted(declared.keys() ^ flat.keys()):
+            if name in flat:
+                raise InputError(
+                    f"--config.{name} is no field of the {self.name} job"
+                    f"{nearest(name, declared)}."
+                )
+            raise InputError(f"the config of a {self.name} job lacks the field {name!r}.")
+        check_numbers(config)
+        for name, choices in self.choices.items():
+            if name in flat:
+                parts = split_list(flat[name]) if name == "models" else [flat[name]]
+                for part in parts or [""]:
+                    check_choice(name, part, choices)
+        for names, holds, rule in (
+            (self.positive, lambda value: value > 0, "be positive"),
+            (self.not_negative, lambda value: value >= 0, "not be negative"),
+            (self.shares, lambda value: 0 <= value < 1, "be at least 0 and less than 1"),
+        ):
+            for name in names:
+                if name in flat and not holds(flat[name]):
+                    raise InputError(f"--config.{name} must {rule}, got {flat[name]!r}.")
+        if self.check_more is not None:
+            self.check_more(config)
+
+    def make(self, config: ConfigDict) -> Job:
+        """The job of a config that was checked; imports TensorFlow."""
+        return importlib.import_module(self.module).make_job(config)
+
+
+@functools.cache
+def _declared(configs: Sequence[str]) -> list[dict]:
+    return [flatten(read_config(path).to_dict()) for path in configs]
+
+
+def style_options(config: ConfigDict) -> StyleOptions:
+    """The options among the fields of a style config.
+
+    Raises:
+        InputError: One is out of range.
+    """
+    NetworkOptions(**config.network.to_dict())
+    names = [field.name for field in dataclasses.fields(StyleOptions)]
+    return StyleOptions(**{name: config[name] for name in names})
+
+
+_COMMON = ("epochs", "batch_size", "learning_rate")
+
+JOBS = {
+    spec.name: spec
+    for spec in (
+        JobSpec(
+            "captioning",
+            "kerasdl.training.captioning",
+            ("configs/captioning/default.py",),
+            choices={
+                "model.rnn": ("lstm", "rnn"),
+                "schedule": ("cosine", "exponential"),
+                "monitor": ("train/loss", *_CAPTIONS),
+            },
+            positive=(
+                *_COMMON, "data.max_words", "model.image_size", "model.units",
+                "model.embedding_dim", "model.feature_scale", "decode.max_length",
+                "decode.beam_size", "rate_decay", "data.drawn_train",
+            ),
+            not_negative=(
+                "data.drawn_val", "data.drawn_test", "data.train_pictures", "patience",
+                "data.captions_per_picture", "data.min_count", "model.grid",
+                "weight_decay", "clip_norm", "report.samples", "report.train_pictures",
+            ),
+            shares=("model.dropout",),
+        ),
+        JobSpec(
+            "transfer",
+            "kerasdl.training.transfer",
+            ("configs/transfer/default.py",),
+            choices={
+                "mode": ("finetune", "freeze"),
+                "optimizer": ("adamw", "sgd"),
+                "schedule": ("cosine", "step"),
+                "class_weights": ("none", "balanced"),
+                "data.preparation": ("crop", "squash"),
+                "monitor": _CLASSIFICATION,
+            },
+            positive=(
+                *_COMMON, "augment.variants", "rate_decay", "decay_every",
+                "data.drawn_train",
+            ),
+            not_negative=(
+                "data.drawn_val", "data.drawn_test", "warmup", "weight_decay",
+                "clip_norm", "probe_steps", "patience", "model.image_size",
+                "report.samples", "report.mistakes", "report.maps",
+            ),
+            shares=("model.dropout", "label_smoothing", "momentum", "data.val_share"),
+        ),
+        JobSpec(
+            "text",
+            "kerasdl.training.text",
+            ("configs/text/default.py", "configs/text/all.py"),
+            choices={
+                "schedule": ("cosine", "exponential"),
+                "data.tokenizer": ("whitespace", "text"),
+                "model.vectors": ("random", "glove"),
+                "monitor": _CLASSIFICATION,
+            },
+            positive=(
+                "batch_size", "learning_rate", "data.max_tokens", "data.min_count",
+                "rate_decay", "pretraining.learning_rate", "data.generated_train",
+            ),
+            not_negative=(
+                "epochs", "warmup", "weight_decay", "clip_norm", "adversarial",
+                "patience", "pretraining.epochs", "data.max_words",
+                "data.generated_val", "data.generated_test", "report.samples",
+            ),
+            shares=(
+                "label_smoothing", "model.word_dropout", "model.dropout",
+                "model.recurrent_dropout", "model.head_dropout", "pretraining.dropout",
+            ),
+        ),
+        JobSpec(
+            "style",
+            "kerasdl.training.style",
+            ("configs/style/default.py",),
+            choices={"method": METHODS, "format": OUTPUT_FORMATS},
+            positive=("every",),
+            check_more=style_options,
+        ),
+        JobSpec(
+            "adding",
+            "kerasdl.training.adding",
+            ("configs/text/adding.py",),
+            choices={"models": ("rnn", "lstm")},
+            positive=(
+                *_COMMON, "batches_per_epoch", "units", "steps", "val_sequences",
+            ),
+            not_negative=("clip_norm",),
+        ),
+    )
+}  # fmt: skip
+
+
+def find_job(config: ConfigDict) -> tuple[JobSpec, ConfigDict]:
+    """The job that a config is of, by its fields, and the config with all of them.
+
+    Raises:
+        InputError: It fits no job, or several.
+    """
+    fitting = [
+        (spec, complete)
+        for spec in JOBS.values()
+        if (complete := spec.complete(config)) is not None
+    ]
+    if len(fitting) == 1:
+        return fitting[0]
+    names = ", ".join(spec.name for spec, _ in fitting) or ", ".join(JOBS)
+    rule = "fits several jobs" if fitting else "has fields of no job"
+    raise InputError(
+        f"the config {rule} ({names}): start from a config file, such as "
+        f"{JOBS['captioning'].configs[0]}; got the fields "
+        f"{', '.join(flatten(config.to_dict()))}."
+    )
