@@ -8,6 +8,7 @@ from kerasdl._lazy import lazy_names
 
 __all__ = [
     "InputError",
+    "certify",
     "data",
     "decoding",
     "export",
@@ -26,12 +27,13 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "InputError": "kerasdl.errors:InputError",
+        "certify": "kerasdl.certification:certify",
         "load": "kerasdl.export.loading:load",
         "train": "kerasdl.training.run:train",
         **{
             name: f"{__name__}.{name}"
             for name in __all__
-            if name not in ("InputError", "load", "train")
+            if name not in ("InputError", "certify", "load", "train")
         },
     },
 )

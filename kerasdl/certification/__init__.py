@@ -1,0 +1,6 @@
+"""Anyone's recurrent layer against the float64 equations; see docs/certify.md."""
+
+from kerasdl.certification.certificate import Certificate, Row, certify
+from kerasdl.certification.layouts import Layout
+
+__all__ = ["Certificate", "Layout", "Row", "certify"]
