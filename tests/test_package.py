@@ -19,7 +19,7 @@ ALLOWED = {
     "layers": {"ops", "layers"},
     "decoding": {"decoding", "data"},
     "weights": {"weights"},
-    "data": {"data"},
+    "data": {"data", "weights"},
     "metrics": {"metrics", "data"},
     "reports": {"reports", "metrics", "data", "models"},
     "training": {

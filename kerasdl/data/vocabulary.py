@@ -103,7 +103,8 @@ class Vocabulary:
         words = [
             word
             for word, count in counts.items()
-            if count >= min_count and word not in cls.special_tokens
+            # Caption readers give a special token that a data set spells in lower case.
+            if count >= min_count and word.upper() not in cls.special_tokens
         ]
         words.sort(key=lambda word: (-counts[word], word))
         return cls(words[: max_size - special] if max_size else words)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from kerasdl.data.captions.dataset import CaptionCollector, first_folder
+from kerasdl.data.captions.dataset import CaptionCollector, first_folder, has, records
 from kerasdl.data.json_files import read_json
 from kerasdl.data.splits import SPLITS
 from kerasdl.errors import InputError, shown
@@ -44,12 +44,11 @@ def read_coco(root: Path, annotations: dict[str, Path], collector: CaptionCollec
         InputError: A file is no such json, the folder of the pictures is missing, or an
             entry is bad, which is named by its place in its list, from 0.
     """
-    places: dict[str, str] = {}
     for split, path in annotations.items():
         year = path.stem.removeprefix(f"captions_{split}")
         folder = first_folder(root, (f"{split}{year}", f"images/{split}{year}", "images"))
         content = read_json(path)
-        names = _read_names(path, content, places, collector)
+        names = _read_names(path, content, collector)
         captions = _read_captions(path, content, collector)
         without = [name for key, name in names.items() if key not in captions]
         if without:
@@ -63,13 +62,13 @@ def read_coco(root: Path, annotations: dict[str, Path], collector: CaptionCollec
 
 
 def _read_names(
-    path: Path, content: object, places: dict[str, str], collector: CaptionCollector
+    path: Path, content: object, collector: CaptionCollector
 ) -> dict[int, str]:
     """The name of each good entry of `images`, by its id."""
     names: dict[int, str] = {}
-    for index, image in enumerate(_records(path, content, "images")):
+    for index, image in enumerate(records(path, content, "images")):
         where = f"{path}: images[{index}]"
-        if not _has(image, id=int, file_name=str):
+        if not has(image, id=int, file_name=str):
             collector.errors.report(
                 f"{where}: expected an object with id (a number) and file_name (a "
                 f"string), got {shown(image)}"
@@ -82,14 +81,8 @@ def _read_names(
             collector.errors.report(
                 f"{where}: expected each id once, got {image['id']} again"
             )
-        elif name in places:
-            collector.errors.report(
-                f"{where}: expected each picture once, got {shown(name)}, which is also "
-                f"in {places[name]}"
-            )
-        else:
+        elif collector.is_first(where, name):
             names[image["id"]] = name
-            places[name] = where
     return names
 
 
@@ -98,12 +91,12 @@ def _read_captions(
 ) -> dict[int, list[str]]:
     """The good captions, by the id of their picture, which may be a bad entry."""
     known = {
-        image["id"] for image in _records(path, content, "images") if _has(image, id=int)
+        image["id"] for image in records(path, content, "images") if has(image, id=int)
     }
     captions: dict[int, list[str]] = {}
-    for index, annotation in enumerate(_records(path, content, "annotations")):
+    for index, annotation in enumerate(records(path, content, "annotations")):
         where = f"{path}: annotations[{index}]"
-        if not _has(annotation, image_id=int, caption=str):
+        if not has(annotation, image_id=int, caption=str):
             collector.errors.report(
                 f"{where}: expected an object with image_id (a number) and caption (a "
                 f"string), got {shown(annotation)}"
@@ -119,19 +112,3 @@ def _read_captions(
         if caption is not None:
             captions.setdefault(annotation["image_id"], []).append(caption)
     return captions
-
-
-def _records(path: Path, content: object, key: str) -> list:
-    if not isinstance(content, dict) or not isinstance(content.get(key), list):
-        raise InputError(
-            f"{path}: expected an object with the list {key}, got {shown(content)}"
-        )
-    return content[key]
-
-
-def _has(record: object, **types: type) -> bool:
-    # true is an int to Python and no id to COCO.
-    return isinstance(record, dict) and all(
-        isinstance(record.get(key), kind) and not isinstance(record[key], bool)
-        for key, kind in types.items()
-    )

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from kerasdl.data.captions.tokens import caption_tokens
 from kerasdl.data.pictures.files import EncodedPicture, is_picture_name
-from kerasdl.data.splits import SPLITS
+from kerasdl.data.splits import SPLITS, VALIDATION_SHARE
 from kerasdl.data.texts.lines import LineErrors, check_text
 from kerasdl.errors import InputError, listed, shown
 
@@ -21,9 +24,13 @@ class CaptionedPicture(EncodedPicture):
 
     Attributes:
         captions: Its captions in file order, at least one.
+        features: float32 (F,), if the data set comes with features, not pictures.
     """
 
     captions: tuple[str, ...]
+    features: np.ndarray | None = dataclasses.field(
+        default=None, repr=False, compare=False, kw_only=True
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +70,7 @@ class CaptionCollector:
         self._root = root
         self._splits: dict[str, list[CaptionedPicture]] = {name: [] for name in SPLITS}
         self._no_pictures: dict[str, None] = {}
+        self._places: dict[str, str] = {}
 
     def picture_name(self, where: str, name: str) -> str | None:
         """The shortest spelling of a picture's name, or None for one to pass over.
@@ -98,10 +106,28 @@ class CaptionCollector:
             return None
         return " ".join(text.split())
 
-    def add(self, split: str, name: str, captions: Sequence[str], path: Path) -> None:
+    def is_first(self, where: str, name: str, spelt: str = "") -> bool:
+        """Whether a picture is named for the first time; if not, it is a bad line."""
+        if name in self._places:
+            self.errors.report(
+                f"{where}: expected each picture once, got {shown(spelt or name)}, which "
+                f"is also in {self._places[name]}"
+            )
+            return False
+        self._places[name] = where
+        return True
+
+    def add(
+        self,
+        split: str,
+        name: str,
+        captions: Sequence[str],
+        path: Path | str = "",
+        features: np.ndarray | None = None,
+    ) -> None:
         """Adds a picture to a split."""
         self._splits[split].append(
-            CaptionedPicture(name=name, captions=tuple(captions), path=str(path))
+            CaptionedPicture(name, tuple(captions), path=str(path), features=features)
         )
 
     def dataset(self) -> CaptionDataset:
@@ -127,6 +153,35 @@ class CaptionCollector:
         return CaptionDataset(
             **self._splits, skipped_lines=self.errors.count, notes=tuple(notes)
         )
+
+
+def drawn_for_validation(names: Iterable[str]) -> set[str]:
+    """A tenth of the pictures, but one at least, the same in whatever order they come."""
+    ordered = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
+    count = max(1, round(VALIDATION_SHARE * len(ordered)))
+    return set(ordered[:count]) if len(ordered) > 1 else set()
+
+
+def records(path: Path, content: object, key: str) -> list:
+    """The list that a json object holds at `key`.
+
+    Raises:
+        InputError: There is none.
+    """
+    if not isinstance(content, dict) or not isinstance(content.get(key), list):
+        raise InputError(
+            f"{path}: expected an object with the list {key}, got {shown(content)}"
+        )
+    return content[key]
+
+
+def has(record: object, **types: type) -> bool:
+    """Whether a json object has these keys, with values of these types."""
+    # true is an int to Python and no id to COCO.
+    return isinstance(record, dict) and all(
+        isinstance(record.get(key), kind) and not isinstance(record[key], bool)
+        for key, kind in types.items()
+    )
 
 
 def first_folder(root: Path, folders: Sequence[str]) -> Path:

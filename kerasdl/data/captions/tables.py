@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from kerasdl.data.captions.dataset import CaptionCollector
-from kerasdl.data.splits import SPLITS, VALIDATION_SHARE, split_named
+from kerasdl.data.captions.dataset import CaptionCollector, drawn_for_validation
+from kerasdl.data.splits import SPLITS, split_named
 from kerasdl.data.texts.lines import LineErrors
 from kerasdl.data.texts.tables import (
     JSON_SUFFIX,
@@ -190,10 +189,3 @@ def _picture_path(folder: Path, name: str) -> Path:
     # os.path.isfile, as Path.is_file raises for a name too long for the system.
     beside = (folder / inner / name for inner in PICTURE_FOLDERS)
     return next((path for path in beside if os.path.isfile(path)), folder / name)
-
-
-def drawn_for_validation(names: Iterable[str]) -> set[str]:
-    """A tenth of the pictures, but one at least, the same in whatever order they come."""
-    ordered = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
-    count = max(1, round(VALIDATION_SHARE * len(ordered)))
-    return set(ordered[:count]) if len(ordered) > 1 else set()

@@ -163,3 +163,41 @@ def test_the_real_flickr8k():
     assert dataset.train[0].captions[0] == "A black dog and a spotted dog are fighting"
     assert all(Path(p.path).is_file() for p in dataset.train + dataset.val)
     assert (dataset.skipped_lines, dataset.notes) == (0, ())
+
+
+@pytest.mark.parametrize("folder", ["images", "flickr30k-images", "flickr30k_images"])
+@pytest.mark.parametrize("form", ["token", "table"])
+def test_flickr30k(tmp_path, form, folder):
+    (tmp_path / folder).mkdir()
+    captions = [
+        (f"{i}.jpg", k, f"Caption {k} , of {i} .") for i in range(30) for k in "01"
+    ]
+    if form == "token":
+        lines = [f"{name}#{number}\t{text}" for name, number, text in captions]
+        path = write(tmp_path / "results_20130124.token", "\n".join(lines))
+    else:
+        lines = [f"{name}| {number}| {text}" for name, number, text in captions]
+        # As in every copy of the table, a line lacks its second bar.
+        lines[9] = lines[9].replace("| 1|", "| 1  ")
+        lines = ["image_name| comment_number| comment", *lines]
+        path = write(tmp_path / "results.csv", "\n".join(lines))
+    for root in (tmp_path, path):
+        dataset = read_captions(root)
+        assert (len(dataset.train), len(dataset.val), len(dataset.test)) == (27, 3, 0)
+        pictures = {picture.name: picture for picture in dataset.train + dataset.val}
+        assert pictures["4.jpg"].captions == ("Caption 0 , of 4 .", "Caption 1 , of 4 .")
+        assert pictures["4.jpg"].path == str(tmp_path / folder / "4.jpg")
+        assert dataset.skipped_lines == 0
+
+
+def test_flickr30k_refuses_a_bad_line(tmp_path):
+    (tmp_path / "images").mkdir()
+    write(tmp_path / "results.csv", "image_name| comment_number| comment\na.jpg, 0, A\n")
+    with pytest.raises(InputError, match=r"line 2: expected PICTURE. NUMBER. CAPT"):
+        read_captions(tmp_path)
+    write(tmp_path / "results.csv", "../a.jpg| 0| A dog\nb.jpg| 0| A cat\n")
+    with pytest.raises(InputError, match=r"line 1: expected a picture inside the da"):
+        read_captions(tmp_path)
+    write(tmp_path / "other.token", "a.jpg#0\tA dog\n")
+    with pytest.raises(InputError, match=r"one file .*, got other.token and results.csv"):
+        read_captions(tmp_path)

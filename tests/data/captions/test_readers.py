@@ -9,7 +9,7 @@ from kerasdl.errors import InputError
 from tests.data.captions.caption_files import table_of, write
 
 
-@pytest.mark.parametrize("name", ["captions.tsv", "captions.json"])
+@pytest.mark.parametrize("name", ["captions.tsv", "captions.xml"])
 def test_refuses_a_file_of_another_ending(tmp_path, name):
     path = write(tmp_path / name, "image,caption\na.jpg,A dog\n")
     with pytest.raises(InputError, match=rf"ending in .csv, .jsonl, .txt, got '{name}'"):

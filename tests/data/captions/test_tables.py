@@ -218,3 +218,41 @@ def test_any_bytes_are_read_or_refused_in_one_line(tmp_path_factory, name, conte
         else:
             assert dataset.train
             assert all(picture.captions for picture in dataset.train)
+
+
+@pytest.mark.parametrize("caption", ["text", "caption"])
+def test_hugging_face_metadata_beside_the_pictures(tmp_path, caption):
+    write(tmp_path / "metadata.csv", f"file_name,{caption}\na.png,A dog\nb.png,A cat\n")
+    write(tmp_path / "a.png", b"beside")
+    dataset = read_captions(tmp_path)
+    pictures = {picture.name: picture for picture in dataset.train + dataset.val}
+    assert pictures["a.png"].captions == ("A dog",)
+    assert pictures["a.png"].bytes() == b"beside"
+
+
+def test_hugging_face_metadata_in_a_folder_a_split(tmp_path):
+    rows = {
+        "train": {"file_name": "0.png", "text": "A dog"},
+        "validation": {"file_name": "0.png", "captions": ["A cat", "A kitten"]},
+        "test": {"file_name": "deep/0.png", "text": "A cow"},
+    }
+    for split, row in rows.items():
+        write(tmp_path / split / "metadata.jsonl", json.dumps(row) + "\n")
+    dataset = read_captions(tmp_path)
+    assert summary(dataset.train) == [("train/0.png", ("A dog",))]
+    assert summary(dataset.val) == [("validation/0.png", ("A cat", "A kitten"))]
+    assert dataset.test[0].path == str(tmp_path / "test" / "deep" / "0.png")
+    write(tmp_path / "dev" / "metadata.csv", "file_name,text\n0.png,A\n")
+    with pytest.raises(InputError, match="expected one folder a split, got two of val"):
+        read_captions(tmp_path)
+
+
+def test_blank_lines_and_quoted_line_breaks(tmp_path):
+    path = write(
+        tmp_path / "captions.csv",
+        'image,caption\n\na.jpg,"A dog\nruns, ""fast"""\n\nb.jpg,A cat\n\n',
+    )
+    dataset = read_captions(path)
+    captions = sorted(p.captions for p in dataset.train + dataset.val)
+    assert captions == [("A cat",), ('A dog runs, "fast"',)]
+    assert dataset.skipped_lines == 0
