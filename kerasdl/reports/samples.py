@@ -2,6 +2,7 @@
 
 import dataclasses
 import textwrap
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from kerasdl.reports.curves import save_figure
+from kerasdl.reports.fonts import families_for
 
 CELL_INCHES = 3.1
 WRAP_CHARACTERS = 42
@@ -36,10 +38,8 @@ def save_sample_grid(samples: Sequence[Sample], path: Path, columns: int = 3) ->
     """Draws the samples row by row into one PNG file."""
     columns = max(1, min(columns, len(samples)))
     rows = max(1, -(-len(samples) // columns))
-    captions = [
-        "\n".join(textwrap.fill(line, WRAP_CHARACTERS) for line in sample.lines)
-        for sample in samples
-    ]
+    captions = ["\n".join(wrapped(line) for line in sample.lines) for sample in samples]
+    families = families_for([*captions, *(sample.title for sample in samples)])
     most_lines = max((caption.count("\n") + 1 for caption in captions), default=1)
     height = CELL_INCHES + 0.5 + 0.19 * most_lines
     figure = Figure(
@@ -58,6 +58,7 @@ def save_sample_grid(samples: Sequence[Sample], path: Path, columns: int = 3) ->
             color="0.4",
             loc="left",
             parse_math=False,
+            fontfamily=families,
         )
         axis.text(
             0.0,
@@ -69,8 +70,18 @@ def save_sample_grid(samples: Sequence[Sample], path: Path, columns: int = 3) ->
             color=sample.colour,
             # `$` in a caption is a character, not the start of an equation.
             parse_math=False,
+            fontfamily=families,
         )
     save_figure(figure, path)
+
+
+def wrapped(line: str) -> str:
+    """A line in pieces that fit below a picture; Chinese characters, say, are wide.
+
+    `textwrap` counts characters and breaks at spaces, which wide scripts do without.
+    """
+    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in line)
+    return textwrap.fill(line, WRAP_CHARACTERS // (2 if 2 * wide > len(line) else 1))
 
 
 def _shortened(title: str) -> str:
