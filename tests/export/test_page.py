@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import threading
 import zipfile
 from pathlib import Path
@@ -17,7 +18,6 @@ import tensorflow as tf
 from kerasdl.export.page import ASSETS, VERSION, WASM, write_site
 from PIL import Image
 
-import kerasdl
 from kerasdl.data.pictures.decoding import prepare_picture
 from kerasdl.errors import InputError
 from tests.export.isolation import REPOSITORY
@@ -258,6 +258,14 @@ def page(browser, site):
     page.close()
 
 
+def in_python(model, *files, output=""):
+    """What the command `predict` answers, an object for each input."""
+    command = [sys.executable, "-m", "kerasdl.export.predict", f"--model={model}"]
+    command += ["--json", f"--output={output}", "--input", *map(str, files)]
+    done = subprocess.run(command, check=True, capture_output=True, cwd=REPOSITORY)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
 def settle(page):
     page.wait_for_timeout(100)
     page.wait_for_selector("body[data-ready=yes]")
@@ -274,14 +282,14 @@ def test_captions_and_classes_in_a_browser_are_pythons(
     page, tflite, models, picture_folder
 ):
     assert page.inner_text("h1") == "captioner"
-    for path in sorted(picture_folder.glob("*.png"))[:3]:
+    pictures = sorted(picture_folder.glob("*.png"))[:3]
+    for path, answer in zip(pictures, in_python(tflite[0], *pictures), strict=True):
         give(page, path)
-        answer = kerasdl.load(tflite[0]).predict(path)
         assert page.inner_text("#answer") == answer["caption"]
     page.click("text=shapes")
-    for path in sorted(picture_folder.glob("*.png"))[:3]:
+    answers = in_python(models["shapes"], *pictures)
+    for path, answer in zip(pictures, answers, strict=True):
         give(page, path)
-        answer = kerasdl.load(models["shapes"]).predict(path)
         assert page.inner_text("#answer") == answer["label"]
         shown = page.eval_on_selector_all("dd:not(.bar)", "e => e.map(x => x.innerText)")
         expected = sorted(answer["probabilities"].values(), reverse=True)
@@ -291,28 +299,27 @@ def test_captions_and_classes_in_a_browser_are_pythons(
 
 
 @pytest.mark.slow
-def test_sentences_by_keyboard_and_the_words_that_moved_them(page, models):
+def test_sentences_by_keyboard_and_the_words_that_moved_them(page, models, tmp_path):
     page.focus("text=sentiment")
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
     page.keyboard.press("Tab")
-    model = kerasdl.load(models["sentiment"])
     sentence = "good bad not\u00a0one  caf\u00e9 <UNK> not good good"
     page.keyboard.type(sentence)
     page.keyboard.press("Enter")
     settle(page)
-    answer = model.predict(sentence)
+    words = [word for word in sentence.split(" ") if word]
+    rests = [" ".join(words[:n] + words[n + 1 :]) for n in range(len(words))]
+    (tmp_path / "lines.txt").write_text("\n".join([sentence, *rests]))
+    answer, *others = in_python(models["sentiment"], tmp_path / "lines.txt")
     assert page.inner_text("#answer") == answer["label"]
     effects = page.eval_on_selector_all(
         "#words span[data-effect]", "e => e.map(x => [x.innerText, +x.dataset.effect])"
     )
-    words = [word for word in sentence.split(" ") if word]
     assert [word for word, _ in effects] == words
     whole = answer["probabilities"][answer["label"]]
-    for place, (_, effect) in enumerate(effects):
-        rest = " ".join(words[:place] + words[place + 1 :])
-        other = model.predict(rest)["probabilities"][answer["label"]]
-        assert abs(effect - (whole - other)) < 1e-5
+    for other, (_, effect) in zip(others, effects, strict=True):
+        assert abs(effect - (whole - other["probabilities"][answer["label"]])) < 1e-5
 
 
 @pytest.mark.slow
@@ -329,11 +336,8 @@ def test_a_painted_picture_is_pythons_and_faults_are_told(
         }"""
     )
     made = np.asarray(Image.open(io.BytesIO(bytes(data))).convert("RGB"))
-    answer = kerasdl.load(models["negative"]).predict(path)
-    expected = next(value for value in answer.values() if not isinstance(value, str))
-    if isinstance(expected, bytes):
-        expected = np.asarray(Image.open(io.BytesIO(expected)))
-    np.testing.assert_array_equal(made, expected)
+    (answer,) = in_python(models["negative"], path, output=tmp_path)
+    np.testing.assert_array_equal(made, np.asarray(Image.open(answer["picture"])))
 
     (tmp_path / "no.png").write_bytes(b"no picture")
     give(page, tmp_path / "no.png")
