@@ -38,9 +38,13 @@ def word_log_probabilities(logits):
         float32 (N, V).
     """
     log_p = tf.nn.log_softmax(tf.cast(logits, "float32"))
-    word = tf.range(tf.shape(log_p)[-1])
-    forbidden = tf.logical_and(word <= UNK, tf.not_equal(word, END))  # (V,)
-    return tf.where(forbidden, tf.constant(IMPOSSIBLE), log_p)
+    return tf.where(is_word(tf.shape(log_p)[-1]), log_p, tf.constant(IMPOSSIBLE))
+
+
+def is_word(vocabulary_size):
+    """bool (V,), true for what a caption may contain: words, and ``<END>``."""
+    word = tf.range(vocabulary_size)
+    return tf.logical_or(word > UNK, tf.equal(word, END))
 
 
 @dataclasses.dataclass(frozen=True)
