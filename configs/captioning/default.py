@@ -7,6 +7,8 @@ Every field of a captioning config is declared here; the other files change some
 
 from ml_collections import ConfigDict
 
+from kerasdl.decoding.options import default_options
+
 
 def get_config() -> ConfigDict:
     """All fields, with the values of the built-in experiment."""
@@ -26,6 +28,7 @@ def get_config() -> ConfigDict:
     config.data.max_words = 30  # longer training captions are cut
     config.data.min_count = 1  # rarer words become <UNK>
     config.data.skip_bad_lines = False  # skip and count them instead of ending the run
+    config.data.views = 1  # of a training picture; 2: its mirror image too; more: parts
     config.data.cache = ""  # folder of picture features; "": ~/.cache/kerasdl
 
     config.model = ConfigDict()
@@ -35,10 +38,17 @@ def get_config() -> ConfigDict:
     config.model.grid = 10  # 0: pooled features; k: k x k cells, so that places survive
     config.model.attention = True  # on the cells; False: they are one long vector
     config.model.feature_scale = 1.0  # on the standardised features
+    config.model.attention_score = "dot"  # or "additive"
+    config.model.features_in = "h_0"  # or "every_step", or "both"
     config.model.rnn = "lstm"  # or "rnn"
+    config.model.layers = 1
     config.model.units = 256
     config.model.embedding_dim = 256
     config.model.dropout = 0.0  # on word vectors and on the recurrent output
+    config.model.feature_dropout = 0.0  # on the standardised features
+    config.model.tied = False  # whether the vocabulary layer shares the word vectors
+    config.model.glove = False  # whether the word vectors start from GloVe's
+    config.model.members = 1  # decoders whose word probabilities are averaged
 
     config.weights = ""  # the backbone's weights from a file; "": those it ships with
 
@@ -47,15 +57,19 @@ def get_config() -> ConfigDict:
     config.learning_rate = 2e-3
     config.schedule = "cosine"  # to 0 over `epochs`; or "exponential"
     config.rate_decay = 1.0  # of "exponential", an epoch
+    config.label_smoothing = 0.0
+    config.scheduled_sampling = 0.0  # share of the model's own input words, at the end
+    config.self_critical = ConfigDict()
+    config.self_critical.epochs = 0  # after the others, rewarded by CIDEr
+    config.self_critical.learning_rate = 1e-4
     config.weight_decay = 0.0
     config.clip_norm = 0.0  # of the whole gradient; 0: none
     config.monitor = "val/cider"  # chooses the epoch that is kept
     config.patience = 0  # epochs without a better one before stopping; 0: never
 
-    config.decode = ConfigDict()
+    # Fields of kerasdl.decoding.DecodeOptions; words with spaces between them.
+    config.decode = ConfigDict(default_options())
     config.decode.max_length = 30  # words
-    config.decode.beam_size = 1  # 1: greedy
-    config.decode.length_penalty = 0.0
 
     config.report = ConfigDict()
     config.report.samples = 9  # pictures in samples.png

@@ -4,14 +4,15 @@ from kerasdl._lazy import lazy_names
 
 _MODULES = {
     "Constraints": "constraints",
-    "DecodeOptions": "generation",
+    "DecodeOptions": "options",
     "beam_search": "beam",
     "candidates": "generation",
     "consensus_caption": "consensus",
     "generate": "generation",
     "greedy_decode": "greedy",
     "n_best_captions": "beam",
-    "options_for": "generation",
+    "default_options": "options",
+    "options_for": "options",
     "sample_captions": "greedy",
 }
 __all__ = sorted(_MODULES)

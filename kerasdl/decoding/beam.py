@@ -11,9 +11,9 @@ from kerasdl.data.captions.vocabulary import END, NULL, START
 from kerasdl.decoding.constraints import (
     IMPOSSIBLE,
     Constraints,
-    check_positive_integer,
     word_log_probabilities,
 )
+from kerasdl.decoding.options import check_positive_integer
 
 # There is one beam for each set of required words said so far: 2 to the power of them.
 MOST_REQUIRED = 4

@@ -16,15 +16,6 @@ from kerasdl.data.captions.vocabulary import END, NULL, START, UNK
 IMPOSSIBLE = float("-inf")
 
 
-def check_positive_integer(name, value):
-    """Raises ValueError unless `value` is an integer of 1 or more."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(
-            f"Received an invalid value for argument `{name}`, "
-            f"expected a positive integer, got {value!r}."
-        )
-
-
 def word_log_probabilities(logits):
     """Log-probabilities of the words that a caption may contain.
 

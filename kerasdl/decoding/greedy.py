@@ -16,9 +16,9 @@ from kerasdl.data.captions.vocabulary import END, NULL, START
 from kerasdl.decoding.constraints import (
     IMPOSSIBLE,
     Constraints,
-    check_positive_integer,
     word_log_probabilities,
 )
+from kerasdl.decoding.options import check_positive_integer
 
 
 def greedy_decode(decoder, features, max_length, constraints=Constraints()):  # noqa: B008

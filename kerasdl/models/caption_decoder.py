@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from kerasdl import layers
 from kerasdl.data.captions.vocabulary import SPECIAL_TOKENS
-from kerasdl.decoding.constraints import check_positive_integer
+from kerasdl.decoding.options import check_positive_integer
 from kerasdl.models.caption_attention import PlaceAttention, dense, fan_in_normal
 from kerasdl.models.caption_model import CaptionModel
 

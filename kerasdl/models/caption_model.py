@@ -5,8 +5,8 @@ import tensorflow as tf
 
 from kerasdl import ops
 from kerasdl.data.captions.vocabulary import NULL, START
-from kerasdl.decoding.constraints import is_word
-from kerasdl.decoding.generation import DecodeOptions, candidates, generate
+from kerasdl.decoding.generation import candidates, generate
+from kerasdl.decoding.options import DecodeOptions
 
 
 class CaptionModel(keras.Model):
@@ -66,7 +66,7 @@ class CaptionModel(keras.Model):
         """Several captions of each picture; see `kerasdl.decoding.candidates`."""
         return candidates(self, features, DecodeOptions(max_length, **options), n)
 
-    def log_probability(self, features, ids, *, among_words=False):
+    def log_probability(self, features, ids):
         """Log-probability of given captions, by teacher forcing.
 
         For what `generate` returned it is the score again, to rounding.
@@ -74,17 +74,12 @@ class CaptionModel(keras.Model):
         Args:
             features: float (N, F).
             ids: int (N, T), captions without ``<START>``; ``<NULL>`` counts nothing.
-            among_words: whether probabilities are renormalised over what a caption may
-                contain (all but ``<NULL>``, ``<START>`` and ``<UNK>``), as samples are
-                drawn.
 
         Returns:
             float32 (N,), the sum over the tokens, ``<END>`` included where it is there.
         """
         ids = tf.convert_to_tensor(ids, "int32")
         logits = tf.cast(self((features, _shifted_right(ids))), "float32")
-        if among_words:
-            logits = tf.where(is_word(self.vocabulary_size), logits, -1e9)
         log_p = -tf.nn.sparse_softmax_cross_entropy_with_logits(labels=ids, logits=logits)
         return tf.reduce_sum(tf.where(tf.equal(ids, NULL), 0.0, log_p), axis=1)
 

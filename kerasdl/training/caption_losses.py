@@ -15,9 +15,11 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from kerasdl.data.captions.vocabulary import NULL, UNK
+from kerasdl.decoding.constraints import is_word
 from kerasdl.models.caption_decoder import CaptionDecoder
 from kerasdl.models.caption_ensemble import CaptionEnsemble
 from kerasdl.ops import masked_softmax_loss
+from kerasdl.training.self_critical import SelfCritic
 
 
 def cross_entropy(
@@ -42,8 +44,7 @@ def cross_entropy(
     loss = masked_softmax_loss(logits, targets, mask)
     if not label_smoothing:
         return loss
-    spread = tf.reduce_logsumexp(logits, axis=-1) - tf.reduce_mean(logits, axis=-1)
-    spread = tf.reduce_sum(tf.where(mask, spread, 0.0))
+    spread = tf.reduce_sum(tf.where(mask, _spread(logits), 0.0))
     spread /= tf.cast(tf.shape(logits)[0], spread.dtype)
     return (1.0 - label_smoothing) * loss + label_smoothing * spread
 
@@ -81,12 +82,53 @@ def own_words(
     return tf.stop_gradient(tf.where(replaced, said, inputs))
 
 
+def reinforced_loss(
+    decoder: CaptionDecoder,
+    features: tf.Tensor,
+    captions: tuple[tf.Tensor, tf.Tensor],
+    rewarded: tf.Tensor,
+    critic: SelfCritic,
+    picture: tf.Tensor,
+    seed: tf.Tensor,
+    label_smoothing: float = 0.0,
+) -> tf.Tensor:
+    """Cross-entropy, or the self-critical loss of captions that the model draws.
+
+    Both weigh the log-probabilities of captions, which differ in where they come from:
+    the choice between the two is outside of what is differentiated.
+
+    Args:
+        decoder, features: As for `cross_entropy`.
+        captions: The inputs and targets of the cross-entropy.
+        rewarded: bool scalar, whether the model draws its own instead.
+        critic: Draws and judges them.
+        picture: int32 (N,), which pictures the features are of, if it is rewarded.
+        seed: int32 scalar, of what is drawn.
+        label_smoothing: Of the cross-entropy.
+    """
+    inputs, targets, weight = tf.cond(
+        rewarded,
+        lambda: critic.draw(decoder, features, picture, seed),
+        lambda: (*captions, tf.ones_like(picture, tf.float32)),
+    )
+    targets, weight = tf.stop_gradient(targets), tf.stop_gradient(weight)
+    logits = tf.cast(decoder((features, inputs), training=True), tf.float32)
+    # As samples are drawn: otherwise what is discouraged would flow to <UNK>.
+    logits = tf.where(rewarded & ~is_word(logits.shape[-1]), -1e9, logits)
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=targets, logits=logits)
+    if label_smoothing:
+        smoothing = tf.where(rewarded, 0.0, label_smoothing)
+        losses = (1.0 - smoothing) * losses + smoothing * _spread(logits)
+    losses = tf.reduce_sum(tf.where(tf.not_equal(targets, NULL), losses, 0.0), axis=1)
+    return tf.reduce_mean(weight * losses)
+
+
 def make_caption_loss(
     model: CaptionDecoder | CaptionEnsemble,
     *,
     label_smoothing: float = 0.0,
     scheduled_sampling: bool = False,
-    reward: Callable[..., tf.Tensor] | None = None,
+    critic: SelfCritic | None = None,
 ) -> Callable[..., tf.Tensor]:
     """The loss of one minibatch.
 
@@ -94,39 +136,41 @@ def make_caption_loss(
         model: Of an ensemble each member has a loss of its own; the sum is returned.
         label_smoothing: See `cross_entropy`.
         scheduled_sampling: Whether input words may be replaced; see `own_words`.
-        reward: The self-critical loss `reward(decoder, features, picture, seed)`, taken
-            instead where a batch names pictures; None if none does.
+        critic: Of self-critical training; None if no batch asks for it.
 
     Returns:
-        A function of the batch: features (N, F), inputs and targets (N, T), `picture`
-        (N,), −1 for cross-entropy, else the index of the picture that is rewarded,
-        `rate` (N,), equal numbers, of the words to replace, and `seed` (N,), equal
-        numbers, of all draws.
+        A function of the batch: features (N, F), inputs and targets (N, T), and for
+        scheduled sampling or a critic `picture` (N,), −1 for cross-entropy, else the
+        index of the picture that is rewarded, `rate` (N,), equal numbers, of the words to
+        replace, and `seed` (N,), equal numbers, of all draws.
     """
     members = model.members if isinstance(model, CaptionEnsemble) else [model]
 
-    def loss(features, inputs, targets, picture, rate, seed):
-        def supervised(decoder, number):
+    def loss(features, inputs, targets, picture=None, rate=None, seed=None):
+        total = 0.0
+        for number, decoder in enumerate(members):
             words = inputs
             if scheduled_sampling:
-                words = own_words(
+                seeds = tf.stack([tf.reduce_max(seed), number])
+                words = own_words(decoder, features, inputs, tf.reduce_max(rate), seeds)
+            if critic is None:
+                total += cross_entropy(decoder, features, words, targets, label_smoothing)
+            else:
+                total += reinforced_loss(
                     decoder,
                     features,
-                    inputs,
-                    tf.reduce_max(rate),
-                    tf.stack([tf.reduce_max(seed), number]),
+                    (words, targets),
+                    tf.reduce_any(picture >= 0),
+                    critic,
+                    picture,
+                    tf.reduce_max(seed) + number,
+                    label_smoothing,
                 )
-            return cross_entropy(decoder, features, words, targets, label_smoothing)
-
-        def member_loss(decoder, number):
-            if reward is None:
-                return supervised(decoder, number)
-            return tf.cond(
-                tf.reduce_any(picture >= 0),
-                lambda: reward(decoder, features, picture, tf.reduce_max(seed) + number),
-                lambda: supervised(decoder, number),
-            )
-
-        return tf.add_n([member_loss(one, number) for number, one in enumerate(members)])
+        return total
 
     return loss
+
+
+def _spread(logits):
+    """Cross-entropy of the uniform distribution over the words, (N, T)."""
+    return tf.reduce_logsumexp(logits, axis=-1) - tf.reduce_mean(logits, axis=-1)

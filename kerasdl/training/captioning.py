@@ -3,7 +3,7 @@
 import dataclasses
 import difflib
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
@@ -13,22 +13,28 @@ from ml_collections import ConfigDict
 from kerasdl.data.broken import BrokenInputs
 from kerasdl.data.captions.readers import CaptionDataset, CaptionedPicture, read_captions
 from kerasdl.data.captions.tokens import caption_tokens
-from kerasdl.data.captions.vocabulary import NULL, CaptionVocabulary
+from kerasdl.data.captions.vocabulary import CaptionVocabulary
 from kerasdl.data.drawn.scenes import drawn_scenes
 from kerasdl.data.pictures.decoding import decode_picture, prepare_picture
 from kerasdl.data.pictures.feature_cache import FeatureCache
+from kerasdl.data.texts.glove import read_glove
 from kerasdl.decoding import options_for
 from kerasdl.errors import InputError
 from kerasdl.metrics.captions import bleu1_single, coco_scores
 from kerasdl.models.backbones import build_backbone, weights_digest
 from kerasdl.models.caption_decoder import CaptionDecoder
+from kerasdl.models.caption_ensemble import CaptionEnsemble
 from kerasdl.models.captioner import ImageCaptioner
-from kerasdl.ops import masked_softmax_loss
 from kerasdl.reports.captioning import CaptionSample, report_captioning
 from kerasdl.reports.page import Outcome, Report
+from kerasdl.training.caption_batches import CaptionBatches, chosen_captions
+from kerasdl.training.caption_losses import make_caption_loss
 from kerasdl.training.job import Job, Objective
 from kerasdl.training.progress import say, track
+from kerasdl.training.self_critical import SelfCritic, ThenConstant
 from kerasdl.training.workdir import Workdir
+
+LearningRateSchedule = keras.optimizers.schedules.LearningRateSchedule
 
 # Pictures decoded at once when captions are scored.
 DECODE_BATCH = 100
@@ -69,10 +75,12 @@ class Split:
     Attributes:
         pictures: N pictures with their captions.
         features: float32 (N, F).
+        more_views: float32 (N, F) each, features of other views of the pictures.
     """
 
     pictures: Sequence[CaptionedPicture]
     features: np.ndarray
+    more_views: Sequence[np.ndarray] = ()
 
     @property
     def references(self) -> list[list[str]]:
@@ -98,25 +106,59 @@ class FeatureExtractor:
     def __init__(self, captioner: ImageCaptioner, cache: str = "") -> None:
         self._features = tf.function(captioner.features)
         self._size = captioner.image_size
-        self._cache = FeatureCache(cache or None, _feature_key(captioner))
+        self._folder, self._key = cache or None, _feature_key(captioner)
+        self._caches: dict[int, FeatureCache] = {}
         self.broken = BrokenInputs()
 
-    def _extract(self, data: bytes, name: str) -> np.ndarray:
-        image = prepare_picture(decode_picture(data, name), self._size, "squash")
-        return self._features(image[np.newaxis].astype(np.float32)).numpy()[0]
+    def _features_of(self, picture: CaptionedPicture, view: int) -> np.ndarray:
+        """Features of one view of a picture, computed once; see `view_of`."""
+        if view not in self._caches:
+            key = f"{self._key} view={view}" if view else self._key
+            self._caches[view] = FeatureCache(self._folder, key)
 
-    def split(self, pictures: Sequence[CaptionedPicture], what: str) -> Split:
+        def extract(data: bytes, name: str) -> np.ndarray:
+            image = view_of(decode_picture(data, name), view)
+            image = prepare_picture(image, self._size, "squash")
+            return self._features(image[np.newaxis].astype(np.float32)).numpy()[0]
+
+        return self._caches[view].get(picture.bytes(), picture.where, extract)
+
+    def split(
+        self, pictures: Sequence[CaptionedPicture], what: str, views: int = 1
+    ) -> Split:
         """`pictures` with their features, less those that are broken.
+
+        Args:
+            pictures: The pictures of a split.
+            what: The split, for messages.
+            views: How many views of each; see `view_of`.
 
         Raises:
             InputError: Where more than `MOST_BROKEN` of them are.
         """
 
-        def read(picture: CaptionedPicture) -> np.ndarray:
-            return self._cache.get(picture.bytes(), picture.where, self._extract)
+        def read(picture: CaptionedPicture) -> list[np.ndarray]:
+            return [self._features_of(picture, view) for view in range(views)]
 
         kept, rows = self.broken.readable(pictures, read, f"{what} pictures", say, track)
-        return Split(kept, np.stack(rows) if rows else np.zeros((0, 0), np.float32))
+        if not rows:
+            return Split(kept, np.zeros((0, 0), np.float32))
+        first, *more = (np.stack(column) for column in zip(*rows, strict=True))
+        return Split(kept, first, more)
+
+
+def view_of(image: np.ndarray, view: int) -> np.ndarray:
+    """One of several views of a picture, (H, W, 3) to (h, w, 3).
+
+    0 is the whole picture, 1 its mirror image; then come seven eighths of each side, cut
+    from the middle and from each corner in turn, every second one mirrored.
+    """
+    if view >= 2:
+        height, width = image.shape[:2]
+        down, right = ((4, 4), (0, 0), (0, 8), (8, 0), (8, 8))[(view - 2) // 2 % 5]
+        top, left = height * down // 64, width * right // 64
+        image = image[top : top + -(-height * 7 // 8), left : left + -(-width * 7 // 8)]
+    return image[:, ::-1] if view % 2 else image
 
 
 def _feature_key(captioner: ImageCaptioner) -> str:
@@ -134,11 +176,6 @@ def build_vocabulary(
     captions = (c for picture in pictures for c in chosen_captions(picture, config))
     words = (word for caption in captions for word in caption_tokens(caption))
     return CaptionVocabulary.build(words, min_count=config.data.min_count)
-
-
-def chosen_captions(picture: CaptionedPicture, config: ConfigDict) -> Sequence[str]:
-    """The captions of a picture that are trained on, the first in file order."""
-    return picture.captions[: config.data.captions_per_picture or None]
 
 
 def build_captioner(config: ConfigDict, vocabulary_size: int) -> ImageCaptioner:
@@ -163,17 +200,53 @@ def build_captioner(config: ConfigDict, vocabulary_size: int) -> ImageCaptioner:
             f"gives for {model.image_size} pixels, got {model.grid}."
         )
     feature_dim = backbone.output_shape[-1] * (model.grid or 1) ** 2
-    decoder = CaptionDecoder(
-        vocabulary_size,
-        feature_dim,
-        rnn=model.rnn,
-        embedding_dim=model.embedding_dim,
-        units=model.units,
-        dropout=model.dropout,
-        feature_scale=model.feature_scale,
-        cells=model.grid**2 if model.attention else 0,
-    )
+    decoders = [
+        CaptionDecoder(
+            vocabulary_size,
+            feature_dim,
+            rnn=model.rnn,
+            embedding_dim=model.embedding_dim,
+            units=model.units,
+            layers=model.layers,
+            features_in=model.features_in,
+            dropout=model.dropout,
+            feature_dropout=model.feature_dropout,
+            feature_scale=model.feature_scale,
+            tied=model.tied,
+            cells=model.grid**2 if model.attention else 0,
+            attention=model.attention_score,
+        )
+        for _ in range(model.members)
+    ]
+    decoder = decoders[0] if len(decoders) == 1 else CaptionEnsemble(decoders)
     return ImageCaptioner(backbone, decoder, grid=model.grid)
+
+
+def start_from_glove(
+    decoder: CaptionDecoder | CaptionEnsemble, vocabulary: CaptionVocabulary
+) -> str:
+    """Sets the first components of the words' vectors to GloVe's, where it has them.
+
+    Returns:
+        A note for the report.
+
+    Raises:
+        InputError: GloVe cannot be had, or its vectors are longer than the model's.
+    """
+    words = list(vocabulary.words)
+    vectors = read_glove(set(words))
+    rows, found = vectors.table(words, seed=0)
+    for member in getattr(decoder, "members", [decoder]):
+        if member.embedding_dim < vectors.width:
+            raise InputError(
+                f"--config.model.embedding_dim must be at least {vectors.width} with "
+                f"model.glove, got {member.embedding_dim}."
+            )
+        (table,) = member.embedding.get_weights()
+        first = len(table) - len(words)  # the special tokens have no vectors
+        table[first:, : vectors.width][found] = rows[found]
+        member.embedding.set_weights([table])
+    return f"{found.sum()} of {len(words)} words start from {vectors.source}."
 
 
 def _up_to(backbone: keras.Model, layer: str) -> keras.Model:
@@ -189,77 +262,20 @@ def _up_to(backbone: keras.Model, layer: str) -> keras.Model:
     return keras.Model(backbone.input, output, name=f"{backbone.name}_{layer}")
 
 
-class CaptionBatches:
-    """Minibatches of captions with the features of their pictures.
-
-    Each epoch's order is a function of the seed and the epoch alone.
-
-    Args:
-        split: The training split.
-        vocabulary: Encodes its captions.
-        config: The run's config.
-    """
-
-    signature = (
-        tf.TensorSpec((None, None), tf.float32),
-        tf.TensorSpec((None, None), tf.int32),
-        tf.TensorSpec((None, None), tf.int32),
-    )
-
-    def __init__(
-        self, split: Split, vocabulary: CaptionVocabulary, config: ConfigDict
-    ) -> None:
-        pairs = [
-            (index, caption)
-            for index, picture in enumerate(split.pictures)
-            for caption in chosen_captions(picture, config)
-        ]
-        self._features = split.features
-        self._picture = np.array([index for index, _ in pairs])
-        self._inputs, self._targets = vocabulary.encode_captions(
-            [caption for _, caption in pairs], config.data.max_words
-        )
-        self._seed = config.seed
-        self._size = config.batch_size
-
-    def __len__(self) -> int:
-        return -(-len(self._picture) // self._size)
-
-    def __call__(self, epoch: int) -> Iterator[tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
-        """Features (N, F), inputs (N, T) and targets (N, T) of each step of `epoch`."""
-        order = np.random.default_rng([self._seed, epoch]).permutation(len(self._picture))
-        for start in range(0, len(order), self._size):
-            chosen = order[start : start + self._size]
-            targets = self._targets[chosen]
-            longest = int((targets != NULL).sum(axis=1).max())
-            yield (
-                tf.constant(self._features[self._picture[chosen]]),
-                tf.constant(self._inputs[chosen, :longest]),
-                tf.constant(targets[:, :longest]),
-            )
-
-
-def caption_loss(decoder: CaptionDecoder):
-    """The training loss of one minibatch: summed over time, averaged over captions."""
-
-    def loss(features: tf.Tensor, inputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-        logits = decoder((features, inputs), training=True)
-        return masked_softmax_loss(logits, targets, tf.not_equal(targets, NULL))
-
-    return loss
-
-
 class CaptionScorer:
     """Captions pictures from their features and scores the captions.
 
     Args:
         decoder: The model to score, as it stands at each call.
         vocabulary: Turns its ids into words.
-        decode: `max_length`, `beam_size`, `length_penalty`.
+        decode: A config's `decode`: how captions are chosen.
     """
 
     def __init__(
-        self, decoder: CaptionDecoder, vocabulary: CaptionVocabulary, decode: Mapping
+        self,
+        decoder: CaptionDecoder | CaptionEnsemble,
+        vocabulary: CaptionVocabulary,
+        decode: Mapping,
     ) -> None:
         options = options_for(vocabulary, decode)
         self._generate = tf.function(
@@ -298,18 +314,43 @@ class CaptioningJob(Job):
         self.vocabulary = build_vocabulary(dataset.train, config)
         self.model = build_captioner(config, len(self.vocabulary))
         extractor = FeatureExtractor(self.model, config.data.cache)
+        views = {"train": config.data.views, "val": 1, "test": 1}
         self.splits = {
-            name: extractor.split(getattr(dataset, name), name)
-            for name in ("train", "val", "test")
+            name: extractor.split(getattr(dataset, name), name, count)
+            for name, count in views.items()
         }
         self.notes += [*dataset.notes, *extractor.broken.notes]
         decoder = self.model.decoder
         decoder.adapt(self.splits["train"].features)
         self.scorer = CaptionScorer(decoder, self.vocabulary, config.decode.to_dict())
+        if config.model.glove:
+            self.notes.append(start_from_glove(decoder, self.vocabulary))
         batches = CaptionBatches(self.splits["train"], self.vocabulary, config)
-        return Objective(
-            decoder, caption_loss(decoder), batches, len(batches), batches.signature
+        critic = None
+        if config.self_critical.epochs:
+            critic = SelfCritic(
+                self.vocabulary, self.splits["train"].references, config.decode.max_length
+            )
+        loss = make_caption_loss(
+            decoder,
+            label_smoothing=config.label_smoothing,
+            scheduled_sampling=config.scheduled_sampling > 0,
+            critic=critic,
         )
+        return Objective(decoder, loss, batches, len(batches), batches.signature)
+
+    @property
+    def epochs(self) -> int:
+        """Those of the cross-entropy, then those of the self-critical training."""
+        return self.config.epochs + self.config.self_critical.epochs
+
+    def schedule(self, steps_per_epoch: int) -> LearningRateSchedule:
+        """The learning rate, constant in self-critical training."""
+        schedule = super().schedule(steps_per_epoch)
+        if not self.config.self_critical.epochs:
+            return schedule
+        steps = self.config.epochs * steps_per_epoch
+        return ThenConstant(schedule, steps, self.config.self_critical.learning_rate)
 
     @property
     def monitor(self) -> str:

@@ -144,20 +144,29 @@ JOBS = {
             ("configs/captioning/default.py",),
             choices={
                 "model.rnn": ("lstm", "rnn"),
+                "model.attention_score": ("dot", "additive"),
+                "model.features_in": ("h_0", "every_step", "both"),
                 "schedule": ("cosine", "exponential"),
                 "monitor": ("train/loss", *_CAPTIONS),
             },
             positive=(
                 *_COMMON, "data.max_words", "model.image_size", "model.units",
                 "model.embedding_dim", "model.feature_scale", "decode.max_length",
-                "decode.beam_size", "rate_decay", "data.drawn_train",
+                "decode.beam_size", "rate_decay", "data.drawn_train", "data.views",
+                "model.layers", "model.members", "decode.temperature", "decode.top_p",
+                "self_critical.learning_rate",
             ),
             not_negative=(
+                "self_critical.epochs", "decode.length_penalty", "decode.no_repeat_ngram",
+                "decode.samples", "decode.top_k", "decode.consensus_weight",
                 "data.drawn_val", "data.drawn_test", "data.train_pictures", "patience",
                 "data.captions_per_picture", "data.min_count", "model.grid",
                 "weight_decay", "clip_norm", "report.samples", "report.train_pictures",
             ),
-            shares=("model.dropout",),
+            shares=(
+                "model.dropout", "model.feature_dropout", "label_smoothing",
+                "scheduled_sampling",
+            ),
         ),
         JobSpec(
             "transfer",

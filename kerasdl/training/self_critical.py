@@ -10,9 +10,8 @@ The model is its own critic: only samples that beat what it would say anyway bec
 probable. No gradient flows through r or through ŵ.
 
 Differences: `<END>` counts as a word in samples and references, so that a caption that
-stops in the middle of a phrase is not rewarded for what it saved; and log p(w^s) is taken
-without dropout and renormalised without `<UNK>` and the like, as w^s is drawn: otherwise
-whatever is discouraged would flow to words that are never said.
+stops in the middle of a phrase is not rewarded for what it saved; w^s is drawn without
+dropout, while log p(w^s) is taken with it.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ import numpy as np
 import tensorflow as tf
 
 from kerasdl.data.captions.tokens import caption_tokens
-from kerasdl.data.captions.vocabulary import END, NULL, CaptionVocabulary
+from kerasdl.data.captions.vocabulary import END, NULL, START, CaptionVocabulary
 from kerasdl.decoding.greedy import greedy_decode, sample_captions
 from kerasdl.metrics.cider import CiderD
 
 
-class SelfCriticalLoss:
-    """The loss of self-critical training on the pictures of a training split.
+class SelfCritic:
+    """Draws captions of the pictures of a training split, and says what they are worth.
 
     Args:
         vocabulary: The model's.
@@ -62,28 +61,30 @@ class SelfCriticalLoss:
             np.float32,
         )
 
-    def __call__(self, decoder, features, picture, seed) -> tf.Tensor:
-        """L, averaged over the minibatch.
+    def draw(self, decoder, features, picture, seed):
+        """Captions that the model draws, as inputs and targets, and their advantage.
 
         Args:
             decoder: The model.
             features: (N, F).
             picture: int32 (N,), which pictures they are of.
             seed: int32 scalar, of the samples.
+
+        Returns:
+            `<START> w^s_1 …` and w^s, int32 (N, L), and r(w^s) − r(ŵ), float32 (N,).
         """
         drawn, _ = sample_captions(decoder, features, self._max_length, seed)
         said, _ = greedy_decode(decoder, features, self._max_length)
-        drawn, said = tf.stop_gradient(drawn), tf.stop_gradient(said)
-        both = tf.numpy_function(
+        rewards = tf.numpy_function(
             self.reward,
             [tf.concat([drawn, said], 0), tf.concat([picture, picture], 0)],
             tf.float32,
             stateful=False,
         )
-        advantage = both[: tf.shape(drawn)[0]] - both[tf.shape(drawn)[0] :]
-        advantage = tf.ensure_shape(advantage, (drawn.shape[0],))
-        log_p = decoder.log_probability(features, drawn, among_words=True)
-        return -tf.reduce_mean(tf.stop_gradient(advantage) * log_p)
+        count = tf.shape(drawn)[0]
+        advantage = tf.ensure_shape(rewards[:count] - rewards[count:], (drawn.shape[0],))
+        start = tf.fill([count, 1], START)
+        return tf.concat([start, drawn[:, :-1]], axis=1), drawn, advantage
 
 
 @keras.saving.register_keras_serializable(package="kerasdl")

@@ -7,7 +7,7 @@ from kerasdl.data.captions.vocabulary import END, NULL, START, UNK, CaptionVocab
 from kerasdl.metrics import CiderD
 from kerasdl.models.caption_ensemble import CaptionEnsemble
 from kerasdl.training.caption_losses import cross_entropy, make_caption_loss, own_words
-from kerasdl.training.self_critical import SelfCriticalLoss, ThenConstant
+from kerasdl.training.self_critical import SelfCritic, ThenConstant
 from tests.decoding.problems import features, sharp_decoder
 
 INPUTS = np.array([[START, 5, 6, 7], [START, 8, NULL, NULL]], "int32")
@@ -65,54 +65,66 @@ def test_an_ensembles_loss_is_the_sum_of_its_members():
     assert float(whole) == pytest.approx(float(sum(parts)), rel=1e-6)
 
 
+def rewarded(pictures=(0, 1), seed=4, rows=None):
+    """A batch that is rewarded; its captions are not looked at."""
+    count = len(pictures)
+    return (
+        features(2)[list(pictures)] if rows is None else rows,
+        np.zeros((count, 3), "int32"), np.zeros((count, 3), "int32"),
+        np.array(pictures, "int32"), np.zeros(count, "float32"),
+        np.full(count, seed, "int32"),
+    )  # fmt: skip
+
+
 def test_the_self_critical_loss_is_its_definition():
     decoder, pictures = sharp_decoder(sharpness=2.0), features(2)
     vocabulary = CaptionVocabulary(WORDS)
-    critic = SelfCriticalLoss(vocabulary, REFERENCES, 5)
-    loss = critic(decoder, pictures, tf.constant([0, 1]), tf.constant(4))
+    critic = SelfCritic(vocabulary, REFERENCES, 5)
+    loss = make_caption_loss(decoder, critic=critic, label_smoothing=0.1)(*rewarded())
     drawn, _ = decoder.generate(pictures, 5, samples=1, seed=4)
     said, _ = decoder.generate(pictures, 5)
     cider = CiderD([
         [[*vocabulary.encode(caption.split()), END] for caption in captions]
         for captions in REFERENCES
     ])  # fmt: skip
+    start = np.full((2, 1), START)
+    logits = decoder((pictures, np.concatenate([start, drawn[:, :-1]], 1))).numpy()
+    logits[..., [NULL, START, UNK]] = -np.inf
+    log_p = tf.nn.log_softmax(logits).numpy()
     expected = []
     for n in range(2):
         rewards = [
             cider.score([w for w in ids.numpy()[n].tolist() if w], n)
             for ids in (drawn, said)
         ]
-        log_p = float(
-            decoder.log_probability(
-                pictures[n : n + 1], drawn[n : n + 1], among_words=True
-            )[0]
-        )
-        expected.append(-(rewards[0] - rewards[1]) * log_p)
+        total = sum(log_p[n, t, w] for t, w in enumerate(drawn.numpy()[n]) if w)
+        expected.append(-(rewards[0] - rewards[1]) * total)
     assert any(expected)
     assert float(loss) == pytest.approx(np.mean(expected), rel=1e-4)
 
 
-def test_batches_that_name_pictures_are_rewarded_and_others_are_not():
+def test_only_batches_that_name_pictures_are_rewarded():
     decoder = sharp_decoder()
-    critic = SelfCriticalLoss(CaptionVocabulary(WORDS), REFERENCES, 5)
-    loss = tf.function(make_caption_loss(decoder, reward=critic))
-    plain = make_caption_loss(decoder)(*batch())
-    assert float(loss(*batch())) == pytest.approx(float(plain), rel=1e-5)
-    first = features(2), INPUTS, TARGETS, np.array([0, 1], "int32"), *batch(seed=4)[4:]
-    expected = critic(decoder, features(2), tf.constant([0, 1]), tf.constant(4))
-    assert float(loss(*first)) == pytest.approx(float(expected), rel=1e-4, abs=1e-6)
+    critic = SelfCritic(CaptionVocabulary(WORDS), REFERENCES, 5)
+    for smoothing in (0.0, 0.1):
+        loss = tf.function(
+            make_caption_loss(decoder, critic=critic, label_smoothing=smoothing)
+        )
+        plain = make_caption_loss(decoder, label_smoothing=smoothing)
+        assert float(loss(*batch())) == pytest.approx(float(plain(*batch())), rel=1e-5)
 
 
 def test_self_critical_training_raises_the_expected_reward():
     decoder, pictures = sharp_decoder(sharpness=1.0), features(2)
-    critic = SelfCriticalLoss(CaptionVocabulary(WORDS), REFERENCES, 5)
-    rows, index = np.repeat(pictures, 16, axis=0), np.repeat([0, 1], 16).astype("int32")
+    critic = SelfCritic(CaptionVocabulary(WORDS), REFERENCES, 5)
+    loss_of = make_caption_loss(decoder, critic=critic)
+    *fixed, _ = rewarded([0, 1] * 16, rows=np.tile(pictures, (16, 1)))
     optimizer = keras.optimizers.Adam(0.02)
 
     @tf.function
     def step(seed):
         with tf.GradientTape() as tape:
-            loss = critic(decoder, rows, index, seed)
+            loss = loss_of(*fixed, tf.fill([32], seed))
         variables = decoder.trainable_variables
         optimizer.apply_gradients(
             zip(tape.gradient(loss, variables), variables, strict=True)

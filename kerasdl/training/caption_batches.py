@@ -1,0 +1,96 @@
+"""Minibatches of captions with the features of their pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import tensorflow as tf
+from ml_collections import ConfigDict
+
+from kerasdl.data.captions.dataset import CaptionedPicture
+from kerasdl.data.captions.vocabulary import NULL, CaptionVocabulary
+
+if TYPE_CHECKING:
+    from kerasdl.training.captioning import Split
+
+
+def chosen_captions(picture: CaptionedPicture, config: ConfigDict) -> Sequence[str]:
+    """The captions of a picture that are trained on, the first in file order."""
+    return picture.captions[: config.data.captions_per_picture or None]
+
+
+class CaptionBatches:
+    """Minibatches of captions with the features of their pictures.
+
+    Each epoch's order, and the view of each picture, are a function of the seed and the
+    epoch alone. With scheduled sampling or self-critical training a batch also says what
+    `kerasdl.training.caption_losses.make_caption_loss` has to know.
+
+    Args:
+        split: The training split.
+        vocabulary: Encodes its captions.
+        config: The run's config.
+    """
+
+    def __init__(
+        self, split: Split, vocabulary: CaptionVocabulary, config: ConfigDict
+    ) -> None:
+        pairs = [
+            (index, caption)
+            for index, picture in enumerate(split.pictures)
+            for caption in chosen_captions(picture, config)
+        ]
+        self._views = [split.features, *split.more_views]
+        self._picture = np.array([index for index, _ in pairs], np.int32)
+        self._inputs, self._targets = vocabulary.encode_captions(
+            [caption for _, caption in pairs], config.data.max_words
+        )
+        self._seed = config.seed
+        self._size = config.batch_size
+        self._epochs = config.epochs
+        self._own_words = config.scheduled_sampling
+        self._informed = bool(config.scheduled_sampling or config.self_critical.epochs)
+
+    @property
+    def signature(self) -> tuple[tf.TensorSpec, ...]:
+        """Of a batch's tensors."""
+        captions = tf.TensorSpec((None, None), tf.int32)
+        tensors = (tf.TensorSpec((None, None), tf.float32), captions, captions)
+        if not self._informed:
+            return tensors
+        kinds = (tf.int32, tf.float32, tf.int32)
+        return (*tensors, *(tf.TensorSpec((None,), kind) for kind in kinds))
+
+    def __len__(self) -> int:
+        return -(-len(self._picture) // self._size)
+
+    def __call__(self, epoch: int) -> Iterator[tuple[tf.Tensor, ...]]:
+        """Features (N, F), inputs (N, T) and targets (N, T) of each step of `epoch`.
+
+        If batches are informed, these follow, each (N,): the picture that is rewarded or
+        −1, the share of the model's own words, and a seed.
+        """
+        draw = np.random.default_rng([self._seed, epoch])
+        order = draw.permutation(len(self._picture))
+        view = draw.integers(0, len(self._views), len(order))
+        rewarded = epoch >= self._epochs
+        rate = self._own_words * min(1.0, epoch / max(self._epochs - 1, 1))
+        for start in range(0, len(order), self._size):
+            chosen = order[start : start + self._size]
+            targets = self._targets[chosen]
+            longest = int((targets != NULL).sum(axis=1).max())
+            picture = self._picture[chosen]
+            features = np.empty((len(chosen), self._views[0].shape[1]), np.float32)
+            for number, features_of_view in enumerate(self._views):
+                here = view[start : start + self._size] == number
+                features[here] = features_of_view[picture[here]]
+            batch = [features, self._inputs[chosen, :longest], targets[:, :longest]]
+            if self._informed:
+                batch += [
+                    picture if rewarded else np.full_like(picture, -1),
+                    np.full(len(chosen), rate, np.float32),
+                    np.full_like(picture, draw.integers(2**31 - 1)),
+                ]
+            yield tuple(map(tf.constant, batch))
