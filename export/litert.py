@@ -8,7 +8,7 @@ and, for captions, `vocab.txt`, for classes, `labels.txt`, for sentences also
 
 import io
 import json
-import zipfile
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,19 +21,19 @@ from kerasdl.data.captions.vocabulary import CaptionVocabulary
 from kerasdl.data.pictures.decoding import decode_picture, prepare_picture
 from kerasdl.data.vocabulary import class_names_from_bytes
 from kerasdl.errors import InputError
+from kerasdl.files import open_regular
+from kerasdl.weights.archives import open_archive
+from kerasdl.weights.damage import Damaged
+from kerasdl.weights.tflite import IDENTIFIER, check_tflite
 
 METADATA = "metadata.json"
 VOCABULARY = "vocab.txt"
 LABELS = "labels.txt"
 SIGNATURE = "serving_default"
 
-# The header of a flatbuffer: the offset of its root, then the file's kind.
-_IDENTIFIER = slice(4, 8)
-_KIND = b"TFL3"
-
 
 class DeviceModel:
-    """A TFLite file that an export wrote, ready to answer.
+    """A TFLite file that an export wrote, ready to answer, from any number of threads.
 
     Args:
         path: The `.tflite` file.
@@ -42,11 +42,12 @@ class DeviceModel:
     Attributes:
         metadata: What the file's `metadata.json` holds.
         input_kind: What one input is, `"picture"` or `"text"`.
-        run: The model itself: prepared tensors by name in, tensors by name out.
+        run: The model itself, a `Runner`.
 
     Raises:
-        InputError: Where the file cannot be read, is no TFLite model, or carries no
-            metadata of a job known here.
+        InputError: If the file cannot be read, is no TFLite model, is one that
+            `kerasdl.weights.tflite.check_tflite` refuses, or carries no metadata of a job
+            known here.
     """
 
     def __init__(self, path: str | Path, threads: int = 0) -> None:
@@ -58,12 +59,18 @@ class DeviceModel:
                 f"got {job!r}."
             )
         self._answer = _ANSWERS[job](files, path)
-        self.input_kind: str = self.metadata["input"].get("kind", "picture")
         self._encode = None
+        try:
+            given = self.metadata["input"]
+            self.input_kind: str = given.get("kind", "picture")
+            length, _ = given["shape"][1], given["name"]
+            _ = given["preparation"] if self.input_kind == "picture" else None
+        except (AttributeError, LookupError, TypeError) as error:
+            raise InputError(f"{path}: {METADATA}: input: {error!r}.") from error
         if self.input_kind == "text":
-            length = self.metadata["input"]["shape"][1]
             self._encode = SentenceEncoder(files, path, length)
-        self.run = _signature_runner(path, threads)
+        check_tflite(path)
+        self.run = Runner(path, threads)
 
     def signature(self) -> dict[str, Any]:
         """Type and shape of each input and output."""
@@ -106,44 +113,64 @@ class DeviceModel:
         return self._answer(self.run(**{given["name"]: image[None].astype(np.float32)}))
 
 
-def _signature_runner(path: str | Path, threads: int):
-    from ai_edge_litert.interpreter import Interpreter
+class Runner:
+    """The serving signature of a TFLite file: arrays by name in, arrays by name out.
 
-    try:
-        interpreter = Interpreter(str(path), num_threads=threads or None)
-        return interpreter.get_signature_runner(SIGNATURE)
-    except (RuntimeError, ValueError) as error:
-        raise InputError(f"{path}: not a model that LiteRT can run: {error}") from error
+    An interpreter has one set of buffers, so threads that shared one would write into
+    each other's inputs, or free them: a lock lets one call in at a time.
+
+    Args:
+        path: The `.tflite` file.
+        threads: For the interpreter; 0 leaves the choice to it.
+
+    Raises:
+        InputError: If LiteRT cannot run the file.
+    """
+
+    def __init__(self, path: str | Path, threads: int = 0) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        self._lock = threading.Lock()
+        try:
+            interpreter = Interpreter(str(path), num_threads=threads or None)
+            self._run = interpreter.get_signature_runner(SIGNATURE)
+        except (RuntimeError, ValueError) as error:
+            raise InputError(
+                f"{path}: not a model that LiteRT can run: {error}"
+            ) from error
+        self.get_input_details = self._run.get_input_details
+        self.get_output_details = self._run.get_output_details
+
+    def __call__(self, **tensors: np.ndarray) -> dict[str, np.ndarray]:
+        """The outputs, copied out of the interpreter's buffers."""
+        with self._lock:
+            return self._run(**tensors)
 
 
 def read_appended(path: str | Path) -> tuple[dict[str, Any], dict[str, str]]:
     """The metadata and the text files that a TFLite file carries.
 
     Raises:
-        InputError: Where the file cannot be read, is no TFLite model, or carries none.
+        InputError: If the file cannot be read, is no TFLite model, or carries none.
     """
-    try:
-        with open(path, "rb") as file:
-            header = file.read(8)
-        if header[_IDENTIFIER] != _KIND:
+    with open_regular(path) as file:
+        header = file.read(8)
+        if header[4:] != IDENTIFIER:
             raise InputError(
                 f"{path}: expected a TFLite model, got a file that begins with "
                 f"{header!r}."
             )
-        with zipfile.ZipFile(path) as archive:
-            files = {name: archive.read(name).decode() for name in archive.namelist()}
-        metadata = json.loads(files[METADATA])
-        if not isinstance(metadata, dict):
-            raise ValueError(f"{METADATA} is no object")
-    except InputError:
-        raise
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}.") from error
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise InputError(
-            f"{path}: expected a model written by export.tflite, whose appended zip "
-            f"holds {METADATA}: {error}."
-        ) from error
+        try:
+            with open_archive(file) as archive:
+                files = {name: archive.read(name).decode() for name in archive.namelist()}
+                metadata = json.loads(files[METADATA])
+                if not isinstance(metadata, dict):
+                    raise Damaged(f"{METADATA} is no object")
+        except Damaged as error:
+            raise InputError(
+                f"{path}: expected a model written by export.tflite, whose appended zip "
+                f"holds {METADATA}: {error}."
+            ) from error
     return metadata, files
 
 
