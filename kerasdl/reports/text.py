@@ -172,28 +172,40 @@ def save_word_effects(sentences: Sequence[Shown], path: Path) -> None:
     save_figure(figure, path)
 
 
-def save_accuracy_by_length(lengths: np.ndarray, right: np.ndarray, path: Path) -> None:
-    """Draws the accuracy of groups of sentences of like length, with 95 % intervals.
+def accuracy_by_length(
+    lengths: np.ndarray, right: np.ndarray
+) -> list[tuple[str, float, float]]:
+    """The accuracy of groups of sentences of like length.
+
+    There is a group for each length, or `LENGTH_BARS` of about as many sentences each if
+    there are more lengths than that.
 
     Args:
         lengths: int (N,), tokens.
         right: bool (N,).
-        path: The PNG file.
+
+    Returns:
+        `(lengths, accuracy, half of its 95 % interval)` of each group, by length; the
+        interval is the normal approximation 1.96 √(p (1 - p) / n).
     """
-    values = np.unique(lengths)
-    if len(values) > LENGTH_BARS:
-        cuts = np.unique(np.quantile(lengths, np.linspace(0, 1, LENGTH_BARS + 1)[1:]))
-        group_of = np.searchsorted(cuts, lengths)
-    else:
-        group_of = np.searchsorted(values, lengths)
-    names, means, errors = [], [], []
+    cuts = np.unique(lengths)
+    if len(cuts) > LENGTH_BARS:
+        shares = np.linspace(0, 1, LENGTH_BARS + 1)[1:]
+        cuts = np.unique(np.quantile(lengths, shares, method="inverted_cdf"))
+    group_of = np.searchsorted(cuts, lengths)
+    groups = []
     for group in np.unique(group_of):
         inside = group_of == group
         low, high = lengths[inside].min(), lengths[inside].max()
         share, count = right[inside].mean(), inside.sum()
-        names.append(f"{low}" if low == high else f"{low}-{high}")
-        means.append(share)
-        errors.append(1.96 * np.sqrt(share * (1 - share) / count))
+        name = f"{low}" if low == high else f"{low}-{high}"
+        groups.append((name, share, 1.96 * np.sqrt(share * (1 - share) / count)))
+    return groups
+
+
+def save_accuracy_by_length(lengths: np.ndarray, right: np.ndarray, path: Path) -> None:
+    """Draws what `accuracy_by_length` gives, with 95 % intervals."""
+    names, means, errors = zip(*accuracy_by_length(lengths, right), strict=True)
     figure = Figure(figsize=(6.2, 3.2), layout="constrained")
     axis = figure.subplots()
     # By number: matplotlib remarks on names that could be numbers too.

@@ -108,13 +108,14 @@ class FeatureExtractor:
         self._size = captioner.image_size
         self._folder, self._key = cache or None, _feature_key(captioner)
         self._caches: dict[int, FeatureCache] = {}
+        self._shape = (captioner.decoder.feature_dim,)
         self.broken = BrokenInputs()
 
     def _features_of(self, picture: CaptionedPicture, view: int) -> np.ndarray:
         """Features of one view of a picture, computed once; see `view_of`."""
         if view not in self._caches:
             key = f"{self._key} view={view}" if view else self._key
-            self._caches[view] = FeatureCache(self._folder, key)
+            self._caches[view] = FeatureCache(self._folder, key, self._shape)
 
         def extract(data: bytes, name: str) -> np.ndarray:
             image = view_of(decode_picture(data, name), view)

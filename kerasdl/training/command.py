@@ -6,6 +6,7 @@ answered at once.
 
 import importlib
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -13,9 +14,16 @@ from collections.abc import Callable, Sequence
 from absl import app, flags
 
 from kerasdl.errors import InputError
-from kerasdl.training.config import define_flags, with_config_argument
+from kerasdl.runs import flatten
+from kerasdl.training.config import (
+    define_flags,
+    describe_fields,
+    nearest,
+    read_config,
+    with_config_argument,
+)
 from kerasdl.training.interrupts import Interrupted
-from kerasdl.training.jobs import JOBS
+from kerasdl.training.jobs import JOBS, JobSpec
 from kerasdl.training.run import train_config
 
 EXIT_INPUT = 1
@@ -30,8 +38,24 @@ def train(job: str, main: Callable[[], object] | None = None) -> None:
         main: What to do once flags are parsed; to train, if it is None.
     """
     spec = JOBS[job]
+    if {"-h", "--help", "-help"} & set(sys.argv[1:]):
+        print(_help(spec))
+        sys.exit()
     define_flags(spec.configs[0])
     run(main or (lambda: train_config(spec, flags.FLAGS.config, flags.FLAGS.workdir)))
+
+
+def _help(spec: JobSpec) -> str:
+    """What a command does, its flags, and the fields of its config."""
+    text = sys.modules["__main__"].__doc__ or ""
+    return (
+        f"{text.strip()}\n\n"
+        "  --workdir=FOLDER         what the run writes; started again it goes on\n"
+        f"  --config=FILE            a config; {spec.configs[0]} if none is given\n"
+        "  --config.FIELD=VALUE     changes a field of the config\n\n"
+        f"Fields, with the values of {spec.configs[0]}:\n\n"
+        + "\n".join(describe_fields(spec.configs[0]))
+    )
 
 
 def run(main: Callable[[], object], argv: Sequence[str] | None = None) -> None:
@@ -94,15 +118,19 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
 
 def _flag_message(error: Exception, argv: Sequence[str]) -> str:
     """`error` as one line that names the flag."""
-    text = str(error)
     if isinstance(error, AttributeError | KeyError):
-        text = text.strip("\"'")
         # ml_collections names the missing field alone; find the flag it came from.
-        for argument in argv:
-            flag = argument.split("=")[0]
-            if flag.startswith("--config.") and text in flag.split("."):
-                return f"unknown field in {flag!r}: the config has no {text!r}."
-    return text
+        name = re.search(r"\w+", str(error))
+        for flag in (argument.split("=")[0] for argument in argv):
+            if name and flag.startswith("--config.") and name[0] in flag.split("."):
+                near = _nearest_field(flag.removeprefix("--config."), argv)
+                return f"unknown field in {flag!r}: the config has no {name[0]!r}{near}."
+    return str(error)
+
+
+def _nearest_field(name: str, argv: Sequence[str]) -> str:
+    files = [a.split("=", 1)[1] for a in argv if a.startswith("--config=")]
+    return nearest(name, flatten(read_config(files[-1]).to_dict())) if files else ""
 
 
 def _guarded(main: Callable[[], object]) -> int:
@@ -111,14 +139,14 @@ def _guarded(main: Callable[[], object]) -> int:
     except InputError as error:
         return _print_error(error, EXIT_INPUT)
     except Interrupted as interrupt:
-        return _print_error(interrupt, 128 + interrupt.signal_number)
+        return _print_error(interrupt, 128 + interrupt.signal_number, "stopped")
     except KeyboardInterrupt:
-        return _print_error("interrupted", 130)
+        return _print_error("interrupted", 130, "stopped")
     return 0
 
 
-def _print_error(message: object, code: int) -> int:
-    print(f"error: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
+def _print_error(message: object, code: int, what: str = "error") -> int:
+    print(f"{what}: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
     return code
 
 

@@ -9,6 +9,7 @@ import importlib.util
 import io
 import math
 import os
+import re
 import runpy
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -101,6 +102,21 @@ def read_config(path: str | os.PathLike) -> ConfigDict:
         return runpy.run_path(str(file))["get_config"]()
     except Exception as error:  # a config file is Python: it may raise anything
         raise InputError(f"{file}: not a config: {error!r}.") from error
+
+
+def describe_fields(path: str) -> list[str]:
+    """A line for each field of a config: its name, its value, its file's comment."""
+    comments = dict(
+        re.findall(
+            r"^ *config\.([\w.]+) = [^#\n]*# (.+)$", find_config(path).read_text(), re.M
+        )
+    )
+    fields = flatten(read_config(path).to_dict())
+    width = 2 + max(len(f"{name}={value}") for name, value in fields.items())
+    return [
+        f"  {f'{name}={value}':{min(width, 36)}}  {comments.get(name, '')}".rstrip()
+        for name, value in fields.items()
+    ]
 
 
 def with_config_argument(argv: Sequence[str]) -> list[str]:

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from kerasdl.training.config import override, read_config
 from kerasdl.training.jobs import JobSpec, find_job
+from kerasdl.training.progress import say
 from kerasdl.training.workdir import Workdir
 
 
@@ -72,6 +73,7 @@ def train_config(spec: JobSpec, config: ConfigDict, workdir: str | os.PathLike) 
     spec.check(config)
     # TensorFlow takes seconds: what is wrong with the folder is said before.
     Workdir(workdir, spec.name, config.to_dict()).close()
+    say(f"{spec.name}: {os.fspath(workdir)}")
     from kerasdl.training.command import import_tensorflow
 
     import_tensorflow()

@@ -143,6 +143,7 @@ class SplitReader:
     def __init__(self, classifier: keras.Model, config: ConfigDict) -> None:
         backbone = classifier.get_layer(BACKBONE)
         self._features = tf.function(lambda images: backbone(images, training=False))
+        self._shape = backbone.output_shape[1:]
         self._config = config
         self._size = image_size(classifier)
         self._preparation = config.data.preparation
@@ -202,7 +203,8 @@ class SplitReader:
         return np.stack(rows).reshape(count, len(pictures), -1)
 
     def _cache(self, view: str) -> FeatureCache:
-        return FeatureCache(self._config.data.cache or None, f"{self._key} {view}")
+        folder = self._config.data.cache or None
+        return FeatureCache(folder, f"{self._key} {view}", self._shape)
 
     def _extract(self, data: bytes, name: str) -> np.ndarray:
         image = decode_picture(data, name)

@@ -1,8 +1,12 @@
+import itertools
+
 import numpy as np
 from PIL import Image
 
 from kerasdl.reports.text import (
+    LENGTH_BARS,
     Shown,
+    accuracy_by_length,
     comparison_table,
     save_accuracy_by_length,
     save_word_effects,
@@ -26,6 +30,34 @@ def test_words_are_coloured_by_their_effect(tmp_path):
     assert (np.abs(for_it - orange).max(axis=2) < 3).sum() > 50
     assert (np.abs(against - blue).max(axis=2) < 3).sum() > 50
     assert not (np.abs(for_it - blue).max(axis=2) < 3).any()
+
+
+def test_accuracy_of_each_length():
+    lengths = np.array([3, 1, 3, 1, 7, 3])
+    right = np.array([True, False, True, True, True, False])
+    (one, three, seven) = accuracy_by_length(lengths, right)
+    assert [group[0] for group in (one, three, seven)] == ["1", "3", "7"]
+    np.testing.assert_allclose([one[1], three[1], seven[1]], [1 / 2, 2 / 3, 1])
+    half = 1.96 * np.sqrt([1 / 4 / 2, 2 / 9 / 3, 0])
+    np.testing.assert_allclose([one[2], three[2], seven[2]], half)
+
+
+def test_groups_of_many_lengths_hold_every_sentence_once():
+    random = np.random.default_rng(0)
+    lengths = random.integers(1, 300, 2400)
+    right = random.random(2400) < lengths / 300  # longer ones are easier
+    groups = accuracy_by_length(lengths, right)
+    assert len(groups) == LENGTH_BARS
+    ends = [tuple(map(int, name.split("-"))) for name, _, _ in groups]
+    assert all(high < low for (_, high), (low, _) in itertools.pairwise(ends))
+    sizes = []
+    for (low, high), (_, share, _) in zip(ends, groups, strict=True):
+        inside = (lengths >= low) & (lengths <= high)
+        assert share == right[inside].mean()
+        sizes.append(inside.sum())
+    assert sum(sizes) == 2400
+    assert max(sizes) < 1.3 * min(sizes)
+    assert np.corrcoef(range(len(groups)), [share for _, share, _ in groups])[0, 1] > 0.9
 
 
 def test_accuracy_by_length_groups_what_is_rare(tmp_path):

@@ -122,6 +122,27 @@ def test_mixed_styles_are_mixed(pictures):
     assert same["loss/style"] == pytest.approx(one["loss/style"], rel=1e-4)
 
 
+def test_different_styles_in_unequal_shares(pictures):
+    """The loss as a function of the first style's share m is a parabola.
+
+    It goes through the losses of each style alone and of equal shares, the target being
+    m G_1 + (1 - m) G_2.
+    """
+    town, strokes = pictures
+    few = {**SMALL, "iterations": 1, "weighting": "raw"}
+
+    def loss(styles, mix=""):
+        return stylize(town, styles, style_mix=mix, **few).trace[0]["loss/style"]
+
+    both = [strokes, strokes[::-1, :, ::-1] // 2]
+    first, second, half = loss(both[0]), loss(both[1]), loss(both)
+    curvature = 2 * (first + second - 2 * half)
+    assert curvature > 0.01 * half, "the styles must differ"
+    for m, mix in ((0.75, "3,1"), (0.2, "1,4")):
+        expected = second + m * (first - second) - curvature * m * (1 - m)
+        assert loss(both, mix) == pytest.approx(expected, rel=1e-3)
+
+
 def test_bfloat16_is_near(pictures, plain):
     image = stylize(*pictures, mixed_precision=True, **SMALL).image
     assert np.abs(image.astype(float) - plain.image).mean() < 20

@@ -53,6 +53,8 @@ def test_flags_override_fields(script):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
+        (["--workdir=w", "--config.epoch=1"], 2, "(did you mean 'epochs'?)"),
+        (["--workdir=w", "--config.model.unit=1"], 2, "(did you mean 'model.units'?)"),
         (["--workdir=w", "--config.nope=1"], 2, "'nope'"),
         (["--workdir=w", "--config.data.nope=1"], 2, "'--config.data.nope'"),
         (["--workdir=w", "--config.seed=x"], 2, "'x'"),
@@ -70,7 +72,7 @@ def test_errors_are_one_line(script, arguments, code, message):
     assert done.returncode == code
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1, done.stderr
-    assert done.stderr.startswith("error: ")
+    assert done.stderr.startswith("stopped: " if code > 128 else "error: ")
     assert message in done.stderr
 
 

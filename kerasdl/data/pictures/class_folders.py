@@ -65,9 +65,9 @@ def content_digest(data: bytes) -> int:
     return int.from_bytes(hashlib.sha256(data).digest()[:_PLACE_BYTES], "big")
 
 
-def is_held_out(data: bytes, share: float) -> bool:
-    """Whether a picture with these bytes belongs to a validation split of that share."""
-    return content_digest(data) < share * 256**_PLACE_BYTES
+def is_held_out(digest: int, share: float) -> bool:
+    """Whether a picture of this digest belongs to a validation split of that share."""
+    return digest < share * 256**_PLACE_BYTES
 
 
 def hold_out(
@@ -75,8 +75,9 @@ def hold_out(
 ) -> tuple[list[LabelledPicture], list[LabelledPicture]]:
     """Divides pictures into those to train on and a validation split.
 
-    A picture that cannot be read stays among those to train on, where it counts as
-    broken later.
+    Which pictures go is decided by their bytes alone. A class keeps a picture to train
+    on: the one that is last to go, with its copies. A picture that cannot be read stays
+    among those to train on, where it counts as broken later.
 
     Args:
         pictures: In any order, which the result keeps.
@@ -89,12 +90,19 @@ def hold_out(
         raise InputError(
             f"--config.data.val_share must be at least 0 and below 1, got {share!r}."
         )
-    train, val = [], []
+    digests: list[int | None] = []
+    last: dict[int, int] = {}  # by class
     for picture in pictures:
         try:
-            is_out = is_held_out(picture.bytes(), share)
+            digest = content_digest(picture.bytes())
+            last[picture.label] = max(digest, last.get(picture.label, 0))
         except InputError:
-            is_out = False
+            digest = None
+        digests.append(digest)
+    kept = {None, *last.values()}
+    train, val = [], []
+    for picture, digest in zip(pictures, digests, strict=True):
+        is_out = digest not in kept and is_held_out(digest, share)
         (val if is_out else train).append(picture)
     return train, val
 

@@ -1,6 +1,7 @@
 """Features of pictures on disk, so that a frozen network sees each picture once."""
 
 import hashlib
+import io
 import os
 import tempfile
 import warnings
@@ -12,6 +13,7 @@ import numpy as np
 
 from kerasdl.errors import InputError
 
+_CHECKSUM_BYTES = hashlib.sha256().digest_size
 # Packages whose next version may give another last bit for the same picture.
 _COMPUTED_BY = ("tensorflow", "keras", "pillow")
 
@@ -29,7 +31,8 @@ class FeatureCache:
     once, and an edited one again. Features are computed one picture at a time: a
     convolution over a batch rounds otherwise than over one picture, and then the result
     would depend on which pictures had been cached before. Files appear whole or not at
-    all; one that was cut short since is computed again.
+    all and end in the SHA-256 of what is before it: one that was damaged since, or holds
+    another shape or values that are not finite, is computed again.
 
     Args:
         folder: The cache's root, made where it does not exist; None for
@@ -37,6 +40,7 @@ class FeatureCache:
         key: What the features depend on beside the picture: backbone, input size,
             output, preparation, and digest of the weights. The versions of the packages
             that compute them are added.
+        shape: Of the features of a picture, if it is known.
 
     Attributes:
         folder: Where the files of this key are, and `key.txt`, which says what it is.
@@ -45,7 +49,10 @@ class FeatureCache:
         InputError: Where the folder cannot be made.
     """
 
-    def __init__(self, folder: str | Path | None, key: str) -> None:
+    def __init__(
+        self, folder: str | Path | None, key: str, shape: tuple[int, ...] | None = None
+    ) -> None:
+        self._shape = shape
         versions = [f"{package} {metadata.version(package)}" for package in _COMPUTED_BY]
         full_key = "\n".join([key, *versions])
         root = default_cache_folder() if folder is None else Path(folder)
@@ -71,15 +78,21 @@ class FeatureCache:
             What `extract` returned, now or at an earlier time, bit for bit.
 
         Raises:
-            InputError: As `extract` does for a broken picture; nothing is stored then.
+            InputError: As `extract` does for a broken picture, or its features are not
+                finite; nothing is stored then.
 
         Warns:
             UserWarning: Where the features cannot be stored, as on a full disk.
         """
         path = self.folder / f"{hashlib.sha256(data).hexdigest()}.npy"
         features = _load(path)
-        if features is None:
+        if features is None or not self._is_good(features):
             features = np.asarray(extract(data, name))
+            if not self._is_good(features):
+                raise InputError(
+                    f"{name}: its features must be finite numbers, of shape "
+                    f"{self._shape or 'any'}; got {features.dtype} {features.shape}."
+                )
             try:
                 _save(path, features)
             except OSError as error:
@@ -89,22 +102,38 @@ class FeatureCache:
                 )
         return features
 
+    def _is_good(self, features: np.ndarray) -> bool:
+        return (
+            features.dtype.kind == "f"
+            and self._shape in (None, features.shape)
+            and bool(np.isfinite(features).all())
+        )
+
 
 def _load(path: Path) -> np.ndarray | None:
-    """The array, or None where there is none or the file is damaged."""
+    """The array; None if there is none, or the file is damaged."""
     try:
-        with open(path, "rb") as file:
-            return np.lib.format.read_array(file, allow_pickle=False)
+        data = path.read_bytes()
+        content, checksum = data[:-_CHECKSUM_BYTES], data[-_CHECKSUM_BYTES:]
+        if hashlib.sha256(content).digest() != checksum:
+            return None
+        return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
 
 
 def _save(path: Path, features: np.ndarray) -> None:
-    """Writes the file whole or not at all, also where two runs write the same one."""
+    """Writes the file whole or not at all, also if two runs write the same one.
+
+    It is not flushed to the disk: what a power cut damages fails its checksum.
+    """
+    content = io.BytesIO()
+    np.save(content, features, allow_pickle=False)
+    data = content.getvalue()
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
-            np.save(file, features, allow_pickle=False)
+            file.write(data + hashlib.sha256(data).digest())
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from PIL import Image
 
 from kerasdl.data.pictures.class_folders import (
     LabelledPicture,
+    content_digest,
     hold_out,
     is_held_out,
     read_class_folders,
@@ -69,14 +70,26 @@ def test_one_folder_is_divided_by_content(tmp_path):
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.binary(max_size=8)), st.floats(0, 0.99))
 def test_hold_out_keeps_copies_together(contents, share):
-    pictures = [LabelledPicture(str(i), 0, data=d) for i, d in enumerate(contents)]
+    pictures = [LabelledPicture(str(i), i % 2, data=d) for i, d in enumerate(contents)]
     train, val = hold_out(pictures, share)
     assert not {p.data for p in train} & {p.data for p in val}
     assert sorted((*train, *val), key=lambda p: int(p.name)) == pictures
 
 
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.binary(max_size=3)), min_size=1),
+    st.floats(0, 0.99),
+)
+def test_hold_out_leaves_every_class_a_picture(examples, share):
+    pictures = [LabelledPicture(f"{d}", label, data=d) for label, d in examples]
+    train, _ = hold_out(pictures, share)
+    assert {p.label for p in train} == {p.label for p in pictures}
+
+
 def test_the_share_held_out_is_the_share_asked_for():
-    held = [is_held_out(i.to_bytes(4, "big"), 0.2) for i in range(4000)]
+    digests = [content_digest(i.to_bytes(4, "big")) for i in range(4000)]
+    held = [is_held_out(digest, 0.2) for digest in digests]
     assert abs(np.mean(held) - 0.2) < 4 * np.sqrt(0.2 * 0.8 / 4000)
 
 

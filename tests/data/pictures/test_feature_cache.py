@@ -75,6 +75,34 @@ def test_file_that_was_cut_short_is_computed_again(tmp_path, extract, kept):
     assert extract.names == ["a", "b"]
 
 
+def test_a_flipped_bit_is_computed_again(tmp_path, extract):
+    cache = FeatureCache(tmp_path, "network")
+    expected = cache.get(b"picture", "a", extract)
+    (path,) = cache.folder.glob("*.npy")
+    data = path.read_bytes()
+    for place in range(0, len(data), 7):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 4]) + data[place + 1 :])
+        np.testing.assert_array_equal(cache.get(b"picture", "b", extract), expected)
+    assert extract.names == ["a"] + ["b"] * len(range(0, len(data), 7))
+
+
+def test_features_of_another_shape_are_computed_again(tmp_path, extract):
+    FeatureCache(tmp_path, "network").get(
+        b"picture", "a", lambda *_: np.zeros((4,), np.float32)
+    )
+    cache = FeatureCache(tmp_path, "network", (3, 5))
+    assert cache.get(b"picture", "b", extract).shape == (3, 5)
+    with pytest.raises(InputError, match=r"c: its features .*\(3, 5\); got float32"):
+        cache.get(b"other", "c", lambda *_: np.zeros((4,), np.float32))
+
+
+def test_features_that_are_not_finite_name_the_picture(tmp_path):
+    cache = FeatureCache(tmp_path, "network")
+    with pytest.raises(InputError, match=r"a\.jpg: its features must be finite numbers"):
+        cache.get(b"picture", "a.jpg", lambda *_: np.full(3, np.nan, np.float32))
+    assert list(cache.folder.glob("*.npy")) == []
+
+
 def test_pickled_objects_are_not_loaded(tmp_path, extract):
     cache = FeatureCache(tmp_path, "network")
     expected = cache.get(b"picture", "a", extract)
