@@ -12,8 +12,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
-from zipfile import BadZipFile
-from zlib import error as ZlibError
 
 import keras
 import numpy as np
@@ -21,6 +19,7 @@ import numpy as np
 from kerasdl.errors import InputError
 from kerasdl.files import atomic_path
 from kerasdl.training.progress import say
+from kerasdl.weights.npz import read_npz
 
 T = TypeVar("T")
 
@@ -69,15 +68,11 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         InputError: The file is missing or damaged, or holds values that are not finite.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            content = {name: stored[name] for name in stored.files}
+        content = read_npz(path, kinds="biufU")
         if str(content.pop(_CHECKSUM)) != _checksum(content):
             raise ValueError("its checksum does not match")
         progress = json.loads(str(content.pop(_PROGRESS)))
-    except (
-        *(OSError, ValueError, KeyError, EOFError, BadZipFile, ZlibError),
-        *(NotImplementedError, RuntimeError),
-    ) as error:
+    except (ValueError, KeyError, RecursionError) as error:
         raise InputError(f"{path}: not a checkpoint of kerasdl: {error}.") from error
     for name, array in content.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():

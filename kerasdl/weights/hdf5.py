@@ -30,8 +30,12 @@ def check_hdf5(path: str | Path) -> None:
     try_in_child("kerasdl.weights.hdf5", path, "Keras weights in HDF5")
 
 
-def _check(path: Path) -> None:
-    """The child's check. Every number is read once, as the parent will."""
+def inspect(path: Path) -> None:
+    """The child's part of `check_hdf5`: reads every number once, as the parent will.
+
+    Raises:
+        Damaged: The file is refused.
+    """
     import h5py
 
     size = path.stat().st_size
@@ -106,4 +110,4 @@ def _check_dataset(name: str, dataset) -> int:
 
 
 if __name__ == "__main__":
-    answer(_check)
+    answer(inspect)
