@@ -12,6 +12,8 @@ from kerasdl.errors import InputError
 # What a run makes: one picture, or a network that makes them.
 METHODS = ("picture", "network")
 OUTPUT_FORMATS = ("png", "jpeg", "webp")
+# What is optimised, if it is not a picture of the caller's that `init` names.
+INITS = ("content", "noise")
 CHOICES = {
     "pooling": ("max", "average"),
     "weighting": ("normalised", "raw"),
@@ -52,7 +54,10 @@ class StyleOptions:
             weights mean the same in any network and at any size: a style layer by its
             loss at the initial picture (each starts at `style_weight` over the number
             of layers, if `layer_weights` are equal), the content loss by that of flat
-            features, total variation by the content picture's own.
+            features, total variation by the content picture's own. If `init` is a
+            picture of yours, style layers are divided by their losses at the content,
+            and the content loss by what it is at that picture, if that is more. Each
+            divisor has a floor, for pictures that are flat or have the style already.
         image_size: Shorter side of the result, in pixels.
         style_size: Shorter side of the style pictures, in pixels.
         style_mix: Share of each style; "" for equal shares.

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms
 
-from kerasdl.data.pictures.decoding import decode_picture, resize_picture
+from kerasdl.data.pictures.decoding import check_size, decode_picture, resize_picture
 from kerasdl.data.pictures.files import read_picture_bytes
+from kerasdl.errors import InputError
 
 # Format -> (ending of the file, Pillow's name, how it is saved).
 FORMATS = {
@@ -15,6 +16,9 @@ FORMATS = {
     "jpeg": (".jpg", "JPEG", {"quality": 92, "subsampling": 0}),
     "webp": (".webp", "WEBP", {"quality": 92}),
 }
+
+# The longest side that a picture is resized to.
+MAX_SIDE = 8192
 
 # Where an ICC header holds the time at which it was made, and the time that ours say:
 # the year, month and day of the sRGB standard's publication, 16 bits each.
@@ -61,18 +65,18 @@ def decode_srgb(data: bytes, name: str) -> np.ndarray:
         InputError: It is no picture that can be read.
     """
     image = decode_picture(data, name)
-    with Image.open(io.BytesIO(data)) as opened:
-        profile = opened.info.get("icc_profile")
-    if not profile:
-        return image
     try:
+        with Image.open(io.BytesIO(data)) as opened:
+            profile = opened.info.get("icc_profile")
+        if not profile:
+            return image
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if source.profile.xcolor_space.strip() != "RGB":
             return image
         converted = ImageCms.profileToProfile(
             Image.fromarray(image), source, ImageCms.createProfile("sRGB")
         )
-    except (OSError, ImageCms.PyCMSError):
+    except Exception:  # a damaged profile raises what struct, codecs and LCMS do
         return image
     return np.asarray(converted)
 
@@ -90,13 +94,37 @@ def encode_picture(image: np.ndarray, format: str) -> bytes:
     return buffer.getvalue()
 
 
-def fit_shorter_side(image: np.ndarray, size: int) -> np.ndarray:
-    """Resizes so that the shorter side has `size` pixels; uint8 (H, W, 3) both ways."""
+def fit_shorter_side(image: np.ndarray, size: int, name: str = "picture") -> np.ndarray:
+    """Resizes so that the shorter side has `size` pixels; uint8 (H, W, 3) both ways.
+
+    Raises:
+        InputError: As `fitted_size`.
+    """
+    return resize_picture(image, *fitted_size(image, size, name))
+
+
+def fitted_size(image: np.ndarray, size: int, name: str) -> tuple[int, int]:
+    """Height and width of a picture whose shorter side is resized to `size` pixels.
+
+    Args:
+        image: uint8 (H, W, 3).
+        size: In pixels.
+        name: What an error calls the picture.
+
+    Raises:
+        InputError: A resized side would be above `MAX_SIDE`, or one side of the picture
+            is more than `MAX_RATIO` times the other.
+    """
     height, width = image.shape[:2]
+    check_size(width, height, name)
     shorter = min(height, width)
-    return resize_picture(
-        image, max(1, size * height // shorter), max(1, size * width // shorter)
-    )
+    fitted = max(1, size * height // shorter), max(1, size * width // shorter)
+    if max(fitted) > MAX_SIDE:
+        raise InputError(
+            f"{name}: expected resized sides of at most {MAX_SIDE} pixels, got "
+            f"{fitted[1]} x {fitted[0]} from {width} x {height}."
+        )
+    return fitted
 
 
 def grey_like(style: np.ndarray, content: np.ndarray) -> np.ndarray:

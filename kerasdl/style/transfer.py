@@ -14,9 +14,10 @@ from kerasdl.errors import InputError
 from kerasdl.style.descent import DESCENTS, StyleState
 from kerasdl.style.features import to_grey_levels, to_normalised
 from kerasdl.style.objective import StyleNetwork, StyleObjective
-from kerasdl.style.options import StyleOptions, make_options, numbers
+from kerasdl.style.options import INITS, StyleOptions, make_options, numbers
 from kerasdl.style.pictures import (
     fit_shorter_side,
+    fitted_size,
     grey,
     grey_like,
     read_srgb,
@@ -145,8 +146,11 @@ class _Pictures:
         self._options = options
         self._content = _read(content, "content")
         self._styles = [_read(style, "styles") for style in styles]
+        fitted_size(self._content, options.image_size, _name(content, "content"))
+        for style, given in zip(self._styles, styles, strict=True):
+            fitted_size(style, options.style_size, _name(given, "styles"))
         self._init = None
-        if options.init not in ("content", "noise"):
+        if options.init not in INITS:
             self._init = _read(options.init, "init")
 
     def size_at(self, scale: int, size: int) -> int:
@@ -286,6 +290,11 @@ class _Job:
         if self._options.keep_colours:
             return with_colours_of(pixels, self._pictures.content_at(scale))
         return pixels
+
+
+def _name(picture: Picture, argument: str) -> str:
+    """What an error calls a picture: its path, or the argument that it was given as."""
+    return f"`{argument}`" if isinstance(picture, np.ndarray) else str(picture)
 
 
 def _read(picture: Picture, argument: str) -> np.ndarray:

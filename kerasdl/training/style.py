@@ -15,7 +15,7 @@ from kerasdl.reports.page import Outcome, Report
 from kerasdl.reports.style import report_style
 from kerasdl.style.descent import StyleState
 from kerasdl.style.examples import drawn_strokes, drawn_town
-from kerasdl.style.pictures import FORMATS, encode_picture, read_srgb
+from kerasdl.style.pictures import FORMATS, encode_picture, fitted_size, read_srgb
 from kerasdl.style.transfer import Picture, StyleStep, stylize
 from kerasdl.training.checkpoint import read_arrays, restore_latest, write_latest
 from kerasdl.training.config import split_list
@@ -71,6 +71,9 @@ class PictureJob(Job):
         self._options = style_options(config)
         self._content = as_array(content_picture(config))
         self._styles = [as_array(picture) for picture in style_pictures(config)]
+        fitted_size(self._content, config.image_size, "--config.content")
+        for style in self._styles:
+            fitted_size(style, config.style_size, "--config.styles")
         if Path(config.init).suffix:
             read_srgb(config.init)
 

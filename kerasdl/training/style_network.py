@@ -19,7 +19,7 @@ from kerasdl.reports.style_network import report_style_network
 from kerasdl.style.examples import drawn_town
 from kerasdl.style.features import to_normalised
 from kerasdl.style.losses import content_loss, total_variation
-from kerasdl.style.objective import StyleNetwork
+from kerasdl.style.objective import StyleNetwork, style_start
 from kerasdl.style.options import NetworkOptions, StyleOptions, numbers
 from kerasdl.style.pictures import fit_shorter_side, read_srgb
 from kerasdl.training.job import Job, Objective
@@ -119,18 +119,12 @@ class NetworkObjective:
             images = _normalised(reference)
             count = len(reference)
             features = tf.function(self._network.features)(images)
-            flat = sum(
-                self._network.content_loss(
-                    features, name, tf.reduce_mean(features[name], (1, 2), keepdims=True)
-                )
-                for name in self._network.content_layers
-            )
+            content_start, tv_start = self._network.flat_losses(features, images)
             grams = self._network.grams(features)
-            self._content_weight *= count / float(flat)
-            self._tv_weight *= count / float(total_variation(images))
+            self._content_weight *= count / content_start
+            self._tv_weight *= count / tv_start
             for name, target in self._targets.items():
-                start = float(content_loss(grams[name], target)) / count
-                self._style_weights[name] /= sum(raw) * start
+                self._style_weights[name] /= sum(raw) * style_start(grams[name], target)
 
     def terms(self, images: tf.Tensor, styled: tf.Tensor) -> dict[str, tf.Tensor]:
         """`loss` and its parts, scalars, of RGB (N, S, S, 3) in 0..255."""
@@ -172,7 +166,7 @@ class NetworkJob(Job):
         self._train, self._held_out, self._tests = picture_splits(config)
         options = style_options(config)
         self._styles = [
-            fit_shorter_side(as_array(style), options.style_size)
+            fit_shorter_side(as_array(style), options.style_size, "--config.styles")
             for style in style_pictures(config)
         ]
         self._val = _fixed_crops(self._held_out, config.seed)

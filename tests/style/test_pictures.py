@@ -10,6 +10,7 @@ from kerasdl.errors import InputError
 from kerasdl.style.examples import drawn_strokes, drawn_town
 from kerasdl.style.pictures import (
     FORMATS,
+    decode_srgb,
     encode_picture,
     fit_shorter_side,
     grey,
@@ -64,6 +65,31 @@ def test_a_profile_of_no_use_is_ignored(tmp_path, image, profile):
     path = tmp_path / "picture.png"
     Image.fromarray(image).save(path, icc_profile=profile)
     np.testing.assert_array_equal(read_srgb(path), image)
+
+
+def test_a_profile_of_odd_bytes_is_ignored_or_used(image):
+    profile = srgb_profile()
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        odd = bytearray(profile)
+        for place in rng.integers(0, len(profile), 8):
+            odd[place] = rng.integers(0, 256)
+        file = io.BytesIO()
+        Image.fromarray(image).save(file, "PNG", icc_profile=bytes(odd))
+        assert decode_srgb(file.getvalue(), "odd.png").shape == image.shape
+
+
+def test_an_elongated_picture_is_refused_before_it_is_scaled_up(tmp_path):
+    tall = np.zeros((2000, 10, 3), np.uint8)
+    with pytest.raises(InputError, match=r"x: .* ratio of at most 20, got 10 x 2000\."):
+        fit_shorter_side(tall, 256, "x")
+    Image.fromarray(tall).save(tmp_path / "tall.png")
+    with pytest.raises(InputError, match=r"tall.png: .* ratio of at most 20"):
+        read_srgb(tmp_path / "tall.png")
+    wide = np.zeros((10, 200, 3), np.uint8)
+    with pytest.raises(InputError, match=r"x: .* 8192 pixels, got 8200 x 410 from 200 x"):
+        fit_shorter_side(wide, 410, "x")
+    assert fit_shorter_side(wide, 409).shape == (409, 8180, 3)
 
 
 def test_exif_orientation_is_applied(tmp_path, image):

@@ -143,6 +143,48 @@ def test_different_styles_in_unequal_shares(pictures):
         assert loss(both, mix) == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.fixture(scope="module")
+def waves():
+    y, x = np.mgrid[:64, :64]
+    channels = (
+        100 * np.sin(x / 3 + y / 5), 100 * np.cos(y / 4), 90 * np.sin((x - y) / 6)
+    )  # fmt: skip
+    return (128 + np.stack(channels, -1)).astype(np.uint8)
+
+
+LARGER = {"image_size": 64, "style_size": 64, "iterations": 60}
+
+
+def test_a_flat_content_takes_the_style(waves):
+    white = stylize(np.full((64, 64, 3), 255, np.uint8), waves, **LARGER).trace
+    assert white[-1]["loss/tv"] < 1e4
+    assert white[-1]["loss/style"] < 0.8 * white[0]["loss/style"]
+
+
+def test_a_content_that_has_the_style_stays_about_as_good(waves):
+    same = stylize(waves, waves, **LARGER).trace
+    assert same[0]["loss/style"] == pytest.approx(0, abs=1e-6)
+    assert same[-1]["loss/total"] <= 10 * same[0]["loss/total"]
+
+
+def test_a_start_that_is_the_style_turns_into_the_content(waves, tmp_path):
+    tiles = np.random.default_rng(0).integers(0, 255, (4, 4, 3))
+    town = np.kron(tiles, np.ones((16, 16, 1))).astype(np.uint8)
+    Image.fromarray(waves).save(tmp_path / "style.png")
+    trace = stylize(town, waves, init=str(tmp_path / "style.png"), **LARGER).trace
+    assert trace[0]["loss/content"] == pytest.approx(1, rel=1e-4)
+    assert trace[0]["loss/style"] == pytest.approx(0, abs=1e-6)
+    assert trace[-1]["loss/content"] < 0.95
+
+
+@pytest.mark.parametrize("argument", ["content", "styles"])
+def test_an_elongated_picture_is_refused(pictures, argument):
+    arguments = {"content": pictures[0], "styles": pictures[1]}
+    arguments[argument] = np.zeros((10, 2000, 3), np.uint8)
+    with pytest.raises(InputError, match=f"`{argument}`: .* ratio of at most 20"):
+        stylize(**arguments, **SMALL)
+
+
 def test_bfloat16_is_near(pictures, plain):
     image = stylize(*pictures, mixed_precision=True, **SMALL).image
     assert np.abs(image.astype(float) - plain.image).mean() < 20
