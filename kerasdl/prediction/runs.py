@@ -1,5 +1,6 @@
 """Trained runs, read from the folders that the trainers wrote."""
 
+import importlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,13 @@ from kerasdl.models.captioner import ImageCaptioner
 from kerasdl.prediction.predictor import Answer, Picture, Predictor, class_answers
 from kerasdl.training.workdir import read_run
 
+# Importing them registers the classes that a model.keras may name.
+_REGISTERING = (
+    "kerasdl.models.captioner",
+    "kerasdl.models.classifier",
+    "kerasdl.models.style_network",
+    "kerasdl.models.text.models",
+)
 # How many pictures one call of a model takes.
 BATCH = 32
 
@@ -54,6 +62,8 @@ def load_model(path: Path) -> keras.Model:
     Raises:
         InputError: The file is damaged, or holds no such model.
     """
+    for module in _REGISTERING:
+        importlib.import_module(module)
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # a damaged archive raises any of a dozen kinds
@@ -179,12 +189,11 @@ class TrainedTextClassifier(Predictor):
     input_kind = "text"
 
     def __init__(self, root: Path, config: Mapping[str, Any]) -> None:
-        import kerasdl.models.text.models  # registers the classes model.keras names
         from kerasdl.data.texts.graph import TextEncoder
         from kerasdl.data.texts.tokens import TextVocabulary, Tokenizer
         from kerasdl.training.text import TextScorer
 
-        del kerasdl, config
+        del config
         self.model = load_model(root / "model.keras")
         self.vocabulary = TextVocabulary.load(root / "vocab.txt")
         self.labels = read_class_names(root / "labels.txt")
@@ -242,9 +251,7 @@ class TrainedPainter(Predictor):
     """
 
     def __init__(self, root: Path, config: Mapping[str, Any]) -> None:
-        import kerasdl.models.style_network  # registers the class model.keras names
-
-        del kerasdl, config
+        del config
         self.model = load_model(root / "model.keras")
 
     def answer(self, inputs: Sequence[Picture]) -> list[Answer]:
