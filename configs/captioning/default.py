@@ -73,5 +73,6 @@ def get_config() -> ConfigDict:
 
     config.report = ConfigDict()
     config.report.samples = 9  # pictures in samples.png
+    config.report.attended = 3  # pictures in attention.png, of a model with attention
     config.report.train_pictures = 100  # training pictures captioned for train/ metrics
     return config

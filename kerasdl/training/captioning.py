@@ -13,19 +13,23 @@ from ml_collections import ConfigDict
 from kerasdl.data.broken import BrokenInputs
 from kerasdl.data.captions.readers import CaptionDataset, CaptionedPicture, read_captions
 from kerasdl.data.captions.tokens import caption_tokens
-from kerasdl.data.captions.vocabulary import CaptionVocabulary
+from kerasdl.data.captions.vocabulary import UNK, CaptionVocabulary
 from kerasdl.data.drawn.scenes import drawn_scenes
 from kerasdl.data.pictures.decoding import decode_picture, prepare_picture
 from kerasdl.data.pictures.feature_cache import FeatureCache
 from kerasdl.data.texts.glove import read_glove
 from kerasdl.decoding import options_for
 from kerasdl.errors import InputError
-from kerasdl.metrics.captions import bleu1_single, coco_scores
+from kerasdl.metrics import bleu1_single, caption_diversity, coco_scores
 from kerasdl.models.backbones import build_backbone, weights_digest
 from kerasdl.models.caption_decoder import CaptionDecoder
 from kerasdl.models.caption_ensemble import CaptionEnsemble
 from kerasdl.models.captioner import ImageCaptioner
-from kerasdl.reports.captioning import CaptionSample, report_captioning
+from kerasdl.reports.captioning import (
+    CaptionSample,
+    ScoredCaptions,
+    report_captioning,
+)
 from kerasdl.reports.page import Outcome, Report
 from kerasdl.training.caption_batches import CaptionBatches, chosen_captions
 from kerasdl.training.caption_losses import make_caption_loss
@@ -284,6 +288,21 @@ class CaptionScorer:
             input_signature=[tf.TensorSpec((None, decoder.feature_dim), tf.float32)],
         )
         self._vocabulary = vocabulary
+        self._decoder, self._options = decoder, options
+
+    def attention(self, features: np.ndarray) -> list[tuple[list[str], np.ndarray]]:
+        """The words of each picture, and the weights (words, side, side) at each."""
+        ids, _, weights = self._decoder.generate(
+            features, **self._options, attention=True
+        )
+        side = round(self._decoder.cells**0.5)
+        return [
+            (
+                [self._vocabulary.tokens[one] for one in row[row > UNK]],
+                maps[row > UNK].reshape(-1, side, side),
+            )
+            for row, maps in zip(ids.numpy(), weights.numpy(), strict=True)
+        ]
 
     def captions(self, features: np.ndarray) -> list[str]:
         """A caption for each row of `features`."""
@@ -294,12 +313,14 @@ class CaptionScorer:
         return captions
 
     def scores(self, split: Split, name: str) -> dict[str, float]:
-        """`name/bleu1_single` and the COCO metrics, empty where the split is."""
+        """`name/bleu1_single`, the COCO metrics and diversity, empty if the split is."""
         if not split.pictures:
             return {}
         hypotheses = self.captions(split.features)
         scores = {"bleu1_single": bleu1_single(hypotheses, split.references)}
         scores |= coco_scores(hypotheses, split.references)
+        said = caption_diversity(hypotheses)
+        scores |= {name: said[name] for name in ("distinct_captions", "vocabulary_used")}
         return {f"{name}/{metric}": value for metric, value in scores.items()}
 
 
@@ -377,7 +398,32 @@ class CaptioningJob(Job):
         """Sample captions, scores and curves."""
         samples = pick_samples(self.splits, self.scorer, self.config.report.samples)
         counts = {name: len(split.pictures) for name, split in self.splits.items()}
-        return report_captioning(outcome, samples, counts, self.monitor)
+        held_out = next(name for name in ("test", "val", "train") if counts[name])
+        return report_captioning(
+            outcome, samples, self._looked_at(held_out), counts, self.monitor
+        )
+
+    def _looked_at(self, name: str) -> ScoredCaptions:
+        """The captions of a split, and where the model looked in some of its pictures."""
+        split = self.splits[name]
+
+        def image_of(index: int) -> np.ndarray:
+            picture = split.pictures[index]
+            return decode_picture(picture.bytes(), picture.where)
+
+        attended = []
+        if self.model.decoder.cells:
+            some = split.first(self.config.report.attended)
+            maps = self.scorer.attention(some.features) if some.pictures else []
+            attended = [(image_of(n), *of_one) for n, of_one in enumerate(maps)]
+        return ScoredCaptions(
+            split=name,
+            names=[picture.name for picture in split.pictures],
+            captions=self.scorer.captions(split.features),
+            references=split.references,
+            image_of=image_of,
+            attended=attended,
+        )
 
 
 make_job = CaptioningJob

@@ -162,6 +162,7 @@ JOBS = {
                 "data.drawn_val", "data.drawn_test", "data.train_pictures", "patience",
                 "data.captions_per_picture", "data.min_count", "model.grid",
                 "weight_decay", "clip_norm", "report.samples", "report.train_pictures",
+                "report.attended",
             ),
             shares=(
                 "model.dropout", "model.feature_dropout", "label_smoothing",

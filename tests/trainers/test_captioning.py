@@ -100,7 +100,8 @@ def test_broken_pictures_are_named_and_counted(finished):
 def test_report_is_one_file_with_its_pictures(finished):
     workdir, _ = finished
     page = (workdir / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == 2
+    # Samples, best, worst, attention, lengths and curves.
+    assert page.count("data:image/png;base64,") == 6
     assert "http" not in page.split("</style>")[1]
     for name in ("loss.png", "samples.png"):
         with Image.open(workdir / name) as picture:
