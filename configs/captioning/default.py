@@ -20,7 +20,7 @@ def get_config() -> ConfigDict:
         ""  # Flickr8k or COCO folder, or a CSV / JSON-lines file; "": drawn
     )
     config.data.test = ""  # captions to score besides, in any of those layouts
-    config.data.drawn_train = 2400  # scenes drawn for each split where root is ""
+    config.data.drawn_train = 2400  # scenes drawn for each split if root is ""
     config.data.drawn_val = 200
     config.data.drawn_test = 300
     config.data.train_pictures = 0  # how many of the training split to use; 0: all

@@ -27,7 +27,7 @@ def get_config() -> ConfigDict:
     config.data.min_count = 1  # rarer words are unknown
     config.data.max_words = 0  # size of the vocabulary; 0: no limit
     config.data.skip_bad_lines = False  # skip and count them instead of ending the run
-    config.data.generated_train = 6000  # sentences generated where root is ""
+    config.data.generated_train = 6000  # sentences generated if root is ""
     config.data.generated_val = 1000
     config.data.generated_test = 2000
 

@@ -18,8 +18,8 @@ def get_config() -> ConfigDict:
     config.data = ConfigDict()
     config.data.root = ""  # folder of class folders, or "tfds:NAME"; "": drawn shapes
     config.data.test = ""  # class folders to score besides
-    config.data.val_share = 0.2  # of the training pictures, where there is no val folder
-    config.data.drawn_train = 240  # pictures drawn for each split where root is ""
+    config.data.val_share = 0.2  # of the training pictures, if there is no val folder
+    config.data.drawn_train = 240  # pictures drawn for each split if root is ""
     config.data.drawn_val = 120
     config.data.drawn_test = 120
     config.data.preparation = "squash"  # the whole picture; "crop": its middle

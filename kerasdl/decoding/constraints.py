@@ -42,7 +42,7 @@ def is_word(vocabulary_size):
 class Constraints:
     """Rules for the next word, given the words before it.
 
-    Where the rules leave no word at all, ``<END>`` is allowed.
+    If the rules leave no word at all, ``<END>`` is allowed.
 
     Attributes:
         no_repeat_ngram: a caption has no sequence of that many words twice; 0 for no

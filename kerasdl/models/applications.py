@@ -36,7 +36,7 @@ class ApplicationSpec(BackboneSpec):
 
     Attributes:
         constructor: Its name in keras.applications.
-        file_preprocessing: What replaces `preprocessing` where the weights come from a
+        file_preprocessing: What replaces `preprocessing` if the weights come from a
             file of the user's. Keras adds a layer to EfficientNet for the weights that
             it downloads itself, and not for the same file by its path.
     """

@@ -57,7 +57,7 @@ class BackboneSpec(abc.ABC):
     Attributes:
         default_size: Side of the square input, in pixels.
         feature_dim: F, the channels of the last grid.
-        preprocessing: From RGB in 0..255 to what the weights were trained on; None where
+        preprocessing: From RGB in 0..255 to what the weights were trained on; None if
             the network itself begins with it.
     """
 
@@ -81,7 +81,7 @@ class BackboneSpec(abc.ABC):
             The last grid (N, h, w, F), or the scores (N, 1000) before a softmax.
 
         Raises:
-            InputError: Where S is too small or the weights cannot be had.
+            InputError: If S is too small or the weights cannot be had.
         """
 
 
@@ -92,8 +92,8 @@ class NetworkSpec(BackboneSpec):
     Attributes:
         features: Adds the layers up to the last grid.
         logits: Adds the classifier to the last grid.
-        read_weights: Layer name -> arrays, from a path; a KeyError where one is missing.
-        default_weights: The path of weights that come with a package; None where no
+        read_weights: Layer name -> arrays, from a path; a KeyError if one is missing.
+        default_weights: The path of weights that come with a package; None if no
             package has them.
         file_format: The files that `read_weights` reads, for errors.
     """
@@ -144,7 +144,7 @@ def set_layer_weights(model: keras.Model, weights: LayerWeights, path: str) -> N
     """Puts a file's arrays into a model's layers.
 
     Raises:
-        InputError: Where a layer's arrays are missing or of other shapes.
+        InputError: If a layer's arrays are missing or of other shapes.
     """
     for layer in model.layers:
         if not layer.weights:

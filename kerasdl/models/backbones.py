@@ -83,9 +83,9 @@ def build_backbone(
         preprocessing is inside it.
 
     Raises:
-        InputError: Where there is no such backbone, it does not take pictures of `size`,
+        InputError: If there is no such backbone, it does not take pictures of `size`,
             or its weights cannot be found, read, or do not fit.
-        ValueError: Where `size` is not positive or `output` none of those above.
+        ValueError: If `size` is not positive or `output` none of those above.
     """
     spec = find_backbone(name)
     if output not in OUTPUTS:
@@ -119,7 +119,7 @@ def find_backbone(name: str) -> BackboneSpec:
     """The row of `BACKBONES` called `name`, in any case.
 
     Raises:
-        InputError: Where there is none; names like it are given.
+        InputError: If there is none; names like it are given.
     """
     spec = BACKBONES.get(name.lower())
     if spec is None:

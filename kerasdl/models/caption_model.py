@@ -76,7 +76,7 @@ class CaptionModel(keras.Model):
             ids: int (N, T), captions without ``<START>``; ``<NULL>`` counts nothing.
 
         Returns:
-            float32 (N,), the sum over the tokens, ``<END>`` included where it is there.
+            float32 (N,), the sum over the tokens, ``<END>`` included if it is there.
         """
         ids = tf.convert_to_tensor(ids, "int32")
         logits = tf.cast(self((features, _shifted_right(ids))), "float32")

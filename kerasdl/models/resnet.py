@@ -90,7 +90,7 @@ def read_weights(path: str | Path) -> dict[str, list[np.ndarray]]:
 
     Raises:
         InputError: As `read_state_dict` does.
-        KeyError: Where the file lacks a tensor of the network.
+        KeyError: If the file lacks a tensor of the network.
     """
     tensors = read_state_dict(path)
     weights = {

@@ -56,7 +56,7 @@ class StyleState:
         """Reads what `save` wrote.
 
         Raises:
-            InputError: Where the file is damaged.
+            InputError: If the file is damaged.
         """
         try:
             with np.load(path, allow_pickle=False) as stored:
@@ -89,7 +89,7 @@ def clamp_range(options: StyleOptions) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _fast_bound(bound: np.ndarray, shape: tuple[int, ...]) -> tf.Tensor:
-    """(3,) as a scalar where the three are equal, else of the picture's own shape.
+    """(3,) as a scalar if the three are equal, else of the picture's own shape.
 
     Clamping to three values along the last axis runs at a fraction of the speed.
     """
@@ -245,7 +245,7 @@ class LbfgsDescent:
         objective: What is minimised.
         options: Clamping, way of compiling.
         state: Where to start.
-        iterations: Of this scale; fewer are taken where no step improves the loss.
+        iterations: Of this scale; fewer are taken if no step improves the loss.
     """
 
     def __init__(

@@ -76,7 +76,7 @@ class FeatureExtractor:
         layers: The layers' full names.
 
     Raises:
-        InputError: Where the network, a layer, or the weights do not exist.
+        InputError: If the network, a layer, or the weights do not exist.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ def _adapted(
     """The network with inputs of any size, pooling and precision as asked for.
 
     Returns:
-        The network, and whether it takes normalised units: where its preprocessing is a
+        The network, and whether it takes normalised units: if its preprocessing is a
         layer of scales and offsets, the affine map to grey levels is folded into it,
         for a pass over the picture is as dear as a layer of few channels.
     """

@@ -162,7 +162,7 @@ class NetworkOptions:
         batch_size: Pictures a minibatch.
         learning_rate: Of Adam; it falls to 0 along half a cosine.
         steps_per_epoch: Steps between two rows of metrics and two checkpoints.
-        drawn: Pictures drawn to train on where no folder is named.
+        drawn: Pictures drawn to train on if no folder is named.
     """
 
     filters: int = 32
@@ -184,7 +184,7 @@ def make_options(fields: dict[str, Any]) -> StyleOptions:
     """`StyleOptions` from fields by name.
 
     Raises:
-        InputError: Where there is no such option, or a value is out of range.
+        InputError: If there is no such option, or a value is out of range.
     """
     names = [field.name for field in dataclasses.fields(StyleOptions)]
     for name in fields:
@@ -203,13 +203,13 @@ def words(text: str) -> tuple[str, ...]:
 
 
 def numbers(name: str, text: str, count: int = 0) -> tuple[float, ...]:
-    """The numbers of a comma-separated list; `count` ones where it is empty.
+    """The numbers of a comma-separated list; `count` ones if it is empty.
 
     >>> numbers("layer_weights", "2, 0.5"), numbers("layer_weights", "", 3)
     ((2.0, 0.5), (1.0, 1.0, 1.0))
 
     Raises:
-        InputError: Where a part is no positive number, or there are not `count` (if
+        InputError: If a part is no positive number, or there are not `count` (if
             given) of them.
     """
     try:
@@ -232,7 +232,7 @@ def named_numbers(name: str, text: str) -> dict[str, float]:
     {'fire2': 20.0, 'fire3': 16.0}
 
     Raises:
-        InputError: Where a part is anything else.
+        InputError: If a part is anything else.
     """
     values = {}
     for part in words(text):

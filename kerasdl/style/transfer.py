@@ -71,7 +71,7 @@ class StyleResult:
     Attributes:
         image: uint8 (H, W, 3), sRGB.
         trace: A row for each step that a callback was (or would have been) told of,
-            `StyleStep.row`; the last holds the losses of `image` where `finished`.
+            `StyleStep.row`; the last holds the losses of `image` if `finished`.
         state: Where the optimisation stands.
         finished: Whether it was left to end.
     """
@@ -98,10 +98,10 @@ def stylize(
     Args:
         content: A path, or uint8 (H, W, 3) in sRGB.
         styles: One such picture or several.
-        options: All options at once; the usual ones where None.
+        options: All options at once; the usual ones if None.
         every: A step is reported each so many iterations, from 0 on, and the last one.
         callback: Is told of each step reported.
-        should_stop: Asked after each iteration; where it says True, the result is the
+        should_stop: Asked after each iteration; if it says True, the result is the
             picture so far.
         resume: A state of an earlier call with the same pictures and options.
         **overrides: Options by name, such as `image_size=512`; see `StyleOptions`.
@@ -110,7 +110,7 @@ def stylize(
         The picture and the trace of its losses.
 
     Raises:
-        InputError: Where a picture cannot be read, an option is unknown or out of range,
+        InputError: If a picture cannot be read, an option is unknown or out of range,
             or a loss is not finite (naming the iteration).
 
     Example:

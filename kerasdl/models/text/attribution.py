@@ -13,7 +13,7 @@ def word_effects(
 ) -> np.ndarray:
     """The effect of each word on the score of a class.
 
-    With s the class's logit (against the mean of the logits where there are several) and
+    With s the class's logit (against the mean of the logits if there are several) and
     E the table of word vectors, a word v has the effect ∂s/∂E_v · E_v: to first order
     what s would lose without it. Where v stands k times each place gets a k-th.
 
