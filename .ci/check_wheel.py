@@ -19,8 +19,14 @@ assert (heavy.stdout, heavy.stderr) == ("\n", ""), heavy
 
 import kerasdl  # noqa: E402
 
-for name in ("certify", "export", "layers", "load", "models", "ops", "train"):
+for name in ("certify", "export", "layers", "load", "models", "ops"):
     getattr(kerasdl, name)
+try:
+    kerasdl.train  # noqa: B018
+except ImportError as error:
+    assert "pip install 'kerasdl[jobs]'" in str(error), error
+else:
+    raise AssertionError("kerasdl.train is to need the extra [jobs]")
 for room in (kerasdl.ops, kerasdl.layers, kerasdl.models, kerasdl.weights):
     for module in pkgutil.iter_modules(room.__path__, f"{room.__name__}."):
         importlib.import_module(module.name)

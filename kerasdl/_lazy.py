@@ -5,6 +5,12 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+# Packages of the extra [jobs] that some module imports at its top.
+_OF_THE_JOBS = frozenset(
+    {"jinja2", "matplotlib", "ml_collections", "nltk", "PIL", "pycocoevalcap", "scipy"}
+    | {"tensorflow_datasets", "tensorflow_text", "tqdm"}
+)
+
 
 def lazy_names(
     package: str, names: Mapping[str, str]
@@ -20,10 +26,16 @@ def lazy_names(
         if name not in names:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         module, _, attribute = names[name].partition(":")
-        value = importlib.import_module(module)
-        if attribute:
-            value = getattr(value, attribute)
-        return value
+        try:
+            value = importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name not in _OF_THE_JOBS:
+                raise
+            raise ImportError(
+                f"{package}.{name} needs the packages of an extra: "
+                f"pip install 'kerasdl[jobs]' ({error.name} is not installed)."
+            ) from error
+        return getattr(value, attribute) if attribute else value
 
     def list_names() -> list[str]:
         return sorted({*vars(sys.modules[package]), *names})

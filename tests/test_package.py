@@ -84,3 +84,12 @@ def test_unknown_names_are_attribute_errors():
 
 def test_errors_are_one_line():
     assert str(InputError("a\n  b")) == "a b"
+
+
+def test_a_name_that_needs_an_extra_says_which(monkeypatch):
+    monkeypatch.delitem(sys.modules, "kerasdl.training.run", raising=False)
+    monkeypatch.setitem(sys.modules, "ml_collections", None)
+    for name in [m for m in sys.modules if m.startswith("kerasdl.training.")]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(ImportError, match=r"kerasdl\.train needs .*'kerasdl\[jobs\]'"):
+        kerasdl.train  # noqa: B018

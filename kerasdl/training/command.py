@@ -1,7 +1,8 @@
 """How every command of kerasdl starts and ends: flags in, one line and an exit code out.
 
 TensorFlow takes seconds to import, so nothing here imports it: a wrong flag is
-answered at once.
+answered at once. What needs the packages of the extra [jobs] is imported where a trainer
+uses it, so that the exports run without them.
 """
 
 import importlib
@@ -10,21 +11,15 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from absl import app, flags
 
 from kerasdl.errors import InputError
-from kerasdl.runs import flatten
-from kerasdl.training.config import (
-    define_flags,
-    describe_fields,
-    nearest,
-    read_config,
-    with_config_argument,
-)
 from kerasdl.training.interrupts import Interrupted
-from kerasdl.training.jobs import JOBS, JobSpec
-from kerasdl.training.run import train_config
+
+if TYPE_CHECKING:
+    from kerasdl.training.jobs import JobSpec
 
 EXIT_INPUT = 1
 EXIT_USAGE = 2
@@ -37,6 +32,10 @@ def train(job: str, main: Callable[[], object] | None = None) -> None:
         job: A name of `kerasdl.training.jobs.JOBS`.
         main: What to do once flags are parsed; to train, if it is None.
     """
+    from kerasdl.training.config import define_flags
+    from kerasdl.training.jobs import JOBS
+    from kerasdl.training.run import train_config
+
     spec = JOBS[job]
     if {"-h", "--help", "-help"} & set(sys.argv[1:]):
         print(_help(spec))
@@ -45,8 +44,10 @@ def train(job: str, main: Callable[[], object] | None = None) -> None:
     run(main or (lambda: train_config(spec, flags.FLAGS.config, flags.FLAGS.workdir)))
 
 
-def _help(spec: JobSpec) -> str:
+def _help(spec: "JobSpec") -> str:
     """What a command does, its flags, and the fields of its config."""
+    from kerasdl.training.config import describe_fields
+
     text = sys.modules["__main__"].__doc__ or ""
     return (
         f"{text.strip()}\n\n"
@@ -102,8 +103,11 @@ def import_tensorflow() -> None:
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:
     try:
-        argv = with_config_argument(argv)
-        sys.argv = list(argv)
+        if "config" in flags.FLAGS:
+            from kerasdl.training.config import with_config_argument
+
+            argv = with_config_argument(argv)
+            sys.argv = list(argv)
         rest = flags.FLAGS(argv)
     except InputError as error:
         _end(error, EXIT_USAGE)
@@ -129,6 +133,9 @@ def _flag_message(error: Exception, argv: Sequence[str]) -> str:
 
 
 def _nearest_field(name: str, argv: Sequence[str]) -> str:
+    from kerasdl.runs import flatten
+    from kerasdl.training.config import nearest, read_config
+
     files = [a.split("=", 1)[1] for a in argv if a.startswith("--config=")]
     return nearest(name, flatten(read_config(files[-1]).to_dict())) if files else ""
 
