@@ -1,16 +1,19 @@
 """Times recurrent layers against Keras, PyTorch and TensorFlow's own LSTM kernel.
 
     python -m benchmarks.recurrent --output=recurrent.md
-    python -m benchmarks.recurrent --layers=LSTM --cases=2,4 --seconds=20
+    python -m benchmarks.recurrent --layers=LSTM --cases=2,4 --rounds=20
+    python -m benchmarks.recurrent --device=gpu
 
 Every candidate and peer of a case runs in one process, warmed up, in turns of an order
 drawn anew each round, so that whatever else the machine does meets all of them. A turn is
 one run that does not count, which finds the caches and threads as somebody else left
-them (those of PyTorch spin for a while after its work), and two that do. The table has
-medians in milliseconds. "graph" is a `tf.function`, "jit" one with `jit_compile=True`. A
+them (those of PyTorch spin for a while after its work), and one that does. The table has
+medians over the rounds in milliseconds: of five, all rows take under four minutes on two
+cores. "graph" is a `tf.function`, "jit" one with `jit_compile=True`. A
 training step is the forward pass and the gradients of the input and of all weights;
 inference is the forward pass; results are fetched. First call: tracing, compilation and
-one run, in seconds. "÷ Keras" and "÷ torch" compare the faster way of each.
+one run, in seconds. "÷ Keras" and "÷ torch" compare the faster way of each. With
+--device=gpu all of it runs on the first GPU, with whatever each layer chooses there.
 """
 
 import json
@@ -50,11 +53,13 @@ RATIOS = (
     ("÷ torch", OURS, ("torch",)),
 )
 
-_LAYERS = flags.DEFINE_list("layers", ["LSTM", "SimpleRNN"], "LSTM, SimpleRNN or both.")
+LAYERS = ("LSTM", "GRU", "SimpleRNN")
+_LAYERS = flags.DEFINE_list("layers", list(LAYERS), "Which of the layers.")
 _CASES = flags.DEFINE_list(
     "cases", [str(k) for k in range(len(CASES))], f"Which of the sizes {CASES}."
 )
-_SECONDS = flags.DEFINE_float("seconds", 15, "How long to measure a case.")
+_ROUNDS = flags.DEFINE_integer("rounds", 5, "How many times each candidate counts.")
+_DEVICE = flags.DEFINE_enum("device", "cpu", ["cpu", "gpu"], "Where it all runs.")
 _OUTPUT = flags.DEFINE_string(
     "output", "", "Where to write the table; results of other runs there are kept."
 )
@@ -62,22 +67,26 @@ _OUTPUT = flags.DEFINE_string(
 
 def main(_):
     """Runs the command."""
+    if _DEVICE.value == "gpu" and not tf.config.list_physical_devices("GPU"):
+        raise app.UsageError("--device=gpu: TensorFlow finds no GPU on this machine.")
+    if _DEVICE.value == "cpu":
+        tf.config.set_visible_devices([], "GPU")
     results = read_results(_OUTPUT.value)
     for name in _LAYERS.value:
         for case in map(int, _CASES.value):
-            for kind, medians in measure(name, CASES[case], _SECONDS.value).items():
+            for kind, medians in measure(name, CASES[case], _ROUNDS.value).items():
                 results[f"{name} {kind} {case}"] = medians
             write_results(_OUTPUT.value, results)
     print(table(results))
 
 
-def measure(name, size, seconds):
+def measure(name, size, rounds):
     """Returns {"training": {column: ms}, "inference": ..., "first call": {column: s}}.
 
     Args:
-        name: LSTM or SimpleRNN.
+        name: one of `LAYERS`.
         size: (N, T, D, H).
-        seconds: how long to measure.
+        rounds: how many times each candidate counts.
     """
     candidates = {"training": {}, "inference": {}}
     first_call = {}
@@ -95,16 +104,14 @@ def measure(name, size, seconds):
     times = {kind: {column: [] for column in c} for kind, c in candidates.items()}
     turns = [(kind, column) for kind, c in candidates.items() for column in c]
     order = random.Random(0)
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end:
+    for _ in range(rounds):
         order.shuffle(turns)
         for kind, column in turns:
             run = candidates[kind][column]
             run()
-            for _ in range(2):
-                start = time.perf_counter()
-                run()
-                times[kind][column].append(time.perf_counter() - start)
+            start = time.perf_counter()
+            run()
+            times[kind][column].append(time.perf_counter() - start)
     result = {
         kind: {column: float(np.median(t) * 1e3) for column, t in columns.items()}
         for kind, columns in times.items()
@@ -119,7 +126,8 @@ def candidate(column, name, n, t, d, h):
     if column == "torch":
         return of_torch(name, x, upstream, d, h)
     if column == "BlockLSTMV2":
-        return of_block_lstm(x, d, h) if name == "LSTM" else None
+        fits = name == "LSTM" and _DEVICE.value == "cpu"
+        return of_block_lstm(x, d, h) if fits else None
     module = layers if column in OURS else keras.layers
     layer = getattr(module, name)(h, return_sequences=True)
     layer.build(x.shape)
@@ -142,7 +150,7 @@ def candidate(column, name, n, t, d, h):
 
 
 def of_torch(name, x, upstream, d, h):
-    """Returns the functions of `torch.nn.LSTM` or `RNN`, or None without PyTorch."""
+    """Returns the functions of `torch.nn.LSTM`, `GRU`, `RNN`; None without PyTorch."""
     try:
         import torch
     except ImportError:
@@ -150,15 +158,21 @@ def of_torch(name, x, upstream, d, h):
     module = getattr(torch.nn, {"SimpleRNN": "RNN"}.get(name, name))(
         d, h, batch_first=True
     )
-    x, upstream = torch.tensor(x, requires_grad=True), torch.tensor(upstream)
+    device = "cuda" if _DEVICE.value == "gpu" else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        return None
+    module = module.to(device)
+    x = torch.tensor(x, requires_grad=True, device=device)
+    upstream = torch.tensor(upstream, device=device)
 
     def training():
         outputs, _ = module(x)
-        return torch.autograd.grad(outputs, [x, *module.parameters()], upstream)
+        gradients = torch.autograd.grad(outputs, [x, *module.parameters()], upstream)
+        return [gradient.cpu() for gradient in gradients]
 
     def inference():
         with torch.no_grad():
-            return module(x)
+            return module(x)[0].cpu()
 
     return {"training": training, "inference": inference}
 
@@ -189,7 +203,7 @@ def of_block_lstm(x, d, h):
 def table(results):
     """Returns the results as Markdown tables."""
     lines = []
-    for name in ("LSTM", "SimpleRNN"):
+    for name in LAYERS:
         for kind in ("training", "inference", "first call"):
             rows = {
                 case: results[f"{name} {kind} {case}"]

@@ -1,8 +1,10 @@
 """Recurrent Keras layers over `kerasdl.ops`: weights, configuration, masks and states."""
 
+from kerasdl.layers.gru import GRU, GRUCell
 from kerasdl.layers.interchange import (
     from_keras,
     from_torch_state_dict,
+    to_keras,
     to_torch_state_dict,
 )
 from kerasdl.layers.lstm import LSTM, LSTMCell
@@ -10,7 +12,9 @@ from kerasdl.layers.simple_rnn import SimpleRNN, SimpleRNNCell
 from kerasdl.ops.execution import emissions_in_buffers, steps_written_out
 
 __all__ = [
+    "GRU",
     "LSTM",
+    "GRUCell",
     "LSTMCell",
     "SimpleRNN",
     "SimpleRNNCell",
@@ -18,5 +22,6 @@ __all__ = [
     "from_keras",
     "from_torch_state_dict",
     "steps_written_out",
+    "to_keras",
     "to_torch_state_dict",
 ]

@@ -36,6 +36,8 @@ def _equations(cell):
             stranger = f"the function {getattr(function, '__name__', function)}"
             name = _OP_NAMES.get(function, stranger)
             options[argument] = get_activation(name, argument).name
+    if hasattr(cell, "reset_after"):
+        options["reset_after"] = cell.reset_after
     return options
 
 
@@ -130,9 +132,6 @@ class RecurrentLayer:
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
         """Runs the loop over time, in the place of `keras.layers.RNN.inner_loop`."""
-        if getattr(self, "use_cudnn", False) is True:
-            # Keras's answer, for there is no cuDNN here.
-            return super().inner_loop(sequences, initial_state, mask, training=training)
         sequences, mask = self._in_order(sequences, mask)
         keep = training or gradient_may_be_taken()
         outputs, *states = self.run_sequence(
@@ -144,6 +143,7 @@ class RecurrentLayer:
             zero_output_for_mask=self.zero_output_for_mask,
             unroll=self.unroll,
             recompute=self.recompute if keep else "all",
+            use_cudnn=getattr(self, "use_cudnn", False),
         )
         if self.return_sequences:
             return outputs[:, -1], outputs, states

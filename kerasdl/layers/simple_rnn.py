@@ -10,24 +10,8 @@ from kerasdl.layers.recurrent import RecurrentCell, RecurrentLayer
 class SimpleRNNCell(RecurrentCell, keras.layers.SimpleRNNCell):
     """A `keras.layers.SimpleRNNCell` whose step is `kerasdl.ops.simple_rnn_step`.
 
-    Args:
-        units: H, a positive integer.
-        activation: ψ: tanh, sigmoid, relu, linear or hard_sigmoid, by name or as
-            `keras.activations` function; None is linear.
-        *args, **kwargs: every argument of `keras.layers.SimpleRNNCell`, with the same
-            meaning and default.
-
-    Call arguments:
-        inputs: (N, D).
-        states: [h (N, H)] or h.
-        training: whether dropout applies.
-
-    Returns:
-        (h (N, H), [h]), or (h, h) if `states` was a tensor.
-
-    Raises:
-        ValueError: `units` is no positive integer, or kerasdl knows no derivative of the
-            activation.
+    It takes `states` as [h (N, H)] or h, and returns them alike; everything else is as in
+    `kerasdl.layers.LSTMCell`.
     """
 
     op_step = staticmethod(ops.simple_rnn_step)
@@ -43,25 +27,9 @@ class SimpleRNN(RecurrentLayer, keras.layers.SimpleRNN):
     gradient is derived by hand (docs/derivations.md).
 
     Args:
-        units: H, a positive integer.
-        activation: tanh, sigmoid, relu, linear or hard_sigmoid; None is linear.
         *args, **kwargs: every argument of `keras.layers.SimpleRNN`, with the same meaning
-            and default.
-        recompute: as in `kerasdl.layers.LSTM`.
-
-    Call arguments:
-        sequences: (N, T, D), of any numeric or bool type.
-        initial_state: [h_0 (N, H)]; zero by default.
-        mask: (N, T) or (1, T), true where a step counts, any pattern.
-        training: whether dropout applies.
-
-    Returns:
-        The outputs (N, T, H) with `return_sequences`, else the last one (N, H); with
-        `return_state` followed by h_T (N, H).
-
-    Raises:
-        ValueError: a bad `units` or `recompute`, or an activation that kerasdl has no
-            derivative of.
+            and default; `activation` and `recompute` as in `kerasdl.layers.LSTM`, and so
+            are call arguments, results and errors, with one state h in the place of two.
 
     Example:
 

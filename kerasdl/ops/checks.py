@@ -35,42 +35,38 @@ def check_shape(argument, tensor, expected):
         )
 
 
-def checked_inputs(
-    gates, x, states, kernel, recurrent_kernel, bias, mask, dropout=(), bias_rows=()
-):
+def checked_inputs(cell, x, states, weights, mask, dropout=(None, None)):
     """Returns the arguments of a recurrent network as `Inputs`.
 
     Args:
-        gates: how many blocks of H columns the kernels have.
+        cell: a `kerasdl.ops.sweeps.Cell`.
         x: (N, T, D).
         states: name -> (N, H) or None, the states before the first step.
-        kernel: (D, gates·H).
-        recurrent_kernel: (H, gates·H).
-        bias: (*bias_rows, gates·H) or None.
+        weights: kernel (D, gates·H), recurrent kernel (H, gates·H), bias or None.
         mask: (N, T) or (1, T), which stands for all samples, or None.
-        dropout: factors for x_t and for h_{t-1}, or nothing.
-        bias_rows: what stands before the last axis of the bias.
+        dropout: factors for x_t and for h_{t-1}, or None.
 
     Raises:
         ValueError: an argument of the wrong shape.
     """
-    x, kernel, recurrent_kernel, bias, *values = to_tensors(
-        x, kernel, recurrent_kernel, bias, *states.values()
+    x, kernel, recurrent_kernel, bias, *rest = to_tensors(
+        x, *weights, *states.values(), *dropout
     )
     check_shape("x", x, ("N", "T", "D"))
+    gates = cell.gates
     columns = "H" if gates == 1 else f"{gates}H"
     check_shape("recurrent_kernel", recurrent_kernel, ("H", columns))
     units = recurrent_kernel.shape[0]
     check_shape("recurrent_kernel", recurrent_kernel, (units, gates * units))
     check_shape("kernel", kernel, (x.shape[-1] or "D", gates * units))
     if bias is not None:
-        check_shape("bias", bias, (*bias_rows, gates * units))
-    for argument, state in zip(states, values, strict=True):
+        check_shape("bias", bias, (*cell.bias_rows, gates * units))
+    initial, dropout = rest[: len(states)], rest[len(states) :]
+    for argument, state in zip(states, initial, strict=True):
         if state is not None:
             check_shape(argument, state, ("N", units))
     weights = [kernel, recurrent_kernel] + ([] if bias is None else [bias])
-    factors = [to_tensors(x, factor)[1] for factor in dropout]
-    return Inputs(x, values, weights, check_mask(mask, x), tuple(factors) or (None, None))
+    return Inputs(x, initial, weights, check_mask(mask, x), dropout)
 
 
 def one_step(x, recurrent_kernel, **states):

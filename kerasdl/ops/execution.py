@@ -2,7 +2,8 @@
 
 This is the only module that knows of compilers, devices and exports. Everything else
 asks it: `fused()` before it chooses between the equations as they stand and their faster
-form, `in_pieces()` to run a sequence, `written_out()` and `in_buffers()` for the loop.
+form, `in_pieces()` to run a sequence, `cudnn_mode()` for NVIDIA's kernels in the place of
+ours, `written_out()` and `in_buffers()` for the loop.
 
 In graph mode every operation of a step is scheduled on its own; compiled with XLA, a
 step is one matrix product and a handful of fused loops over memory. The choice depends on
@@ -192,6 +193,35 @@ def compiled_pass(function, plan):
     return tf.function(
         functools.partial(function, plan), jit_compile=True, autograph=False
     )
+
+
+def cudnn_mode(plan, inputs):
+    """Returns what cuDNN calls the network if its kernels can run it here, else None.
+
+    They can where a GPU is present, outside XLA and exports, if the gates are tanh and σ,
+    there is a bias, the steps are not written out, memory is not to be saved at the cost
+    of time, and dropout, if any, is one mask for x_t.
+
+    Args:
+        plan: `kerasdl.ops.recurrence.Plan`.
+        inputs: `kerasdl.ops.sequences.Inputs`, batch first.
+    """
+    cell, (on_x, on_h) = plan.cell, inputs.dropout
+    can = (
+        cell.cudnn is not None
+        and (cell.activation, cell.recurrent_activation) == ("tanh", "sigmoid")
+        and len(inputs.weights) == 3
+        and not plan.unroll
+        and plan.recompute != "sqrt"
+        and on_h is None
+        and (on_x is None or on_x.shape.rank == 2)
+    )
+    here = (
+        not (fused() or in_buffers() or written_out() or save_context.in_save_context())
+        and inputs.x.shape[1] != 1  # a step of somebody else's loop runs where that runs
+        and tf.config.list_logical_devices("GPU")
+    )
+    return cell.cudnn if can and here else None
 
 
 def _in_open_graph():

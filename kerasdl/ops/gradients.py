@@ -1,7 +1,9 @@
 """One way of attaching a hand-derived backward pass to a forward pass."""
 
 import tensorflow as tf
-from tensorflow.python.eager import record  # no public name tells of active tapes
+
+# No public name tells of active tapes, or of forward-mode differentiation.
+from tensorflow.python.eager import forwardprop_util, record
 
 
 def with_backward(forward, backward, equations=None):
@@ -13,14 +15,18 @@ def with_backward(forward, backward, equations=None):
     the inputs. (A plain `tf.custom_gradient` would treat the saved activations as
     constants, and give wrong second derivatives without a word.)
 
+    In forward mode (`tf.autodiff.ForwardAccumulator`) TensorFlow differentiates the
+    equations itself, operation by operation: it would otherwise take the product with the
+    tangents from a tape inside a tape, which records nothing there.
+
     Args:
         forward: (*inputs) -> (outputs, saved); `outputs` a list of tensors, `saved` any
             structure of tensors.
         backward: (inputs, saved, gradients) -> list of the gradients of `inputs`, each
             of the shape of its input; `inputs` and `gradients` are lists, the latter
             parallel to `outputs`.
-        equations: (forward, backward) to differentiate for the second derivative, if
-            they are others: TensorFlow cannot differentiate what is compiled.
+        equations: (forward, backward) for TensorFlow to differentiate, if they are
+            others: it cannot differentiate what is compiled.
 
     Returns:
         A function (*inputs) -> list of outputs, for tensors (not variables).
@@ -33,6 +39,10 @@ def with_backward(forward, backward, equations=None):
         outputs, saved = forward(*map(tf.stop_gradient, inputs))
 
         def gradient(*output_gradients):
+            if has_tangent(output_gradients):
+                _, saved_again = plain_forward(*inputs)
+                return plain_backward(list(inputs), saved_again, list(output_gradients))
+
             @tf.custom_gradient
             def first_order(*arguments):
                 cut = [tf.stop_gradient(argument) for argument in arguments]
@@ -59,7 +69,17 @@ def with_backward(forward, backward, equations=None):
 
         return outputs, gradient
 
-    return function
+    def function_in_any_mode(*inputs):
+        if has_tangent(inputs):
+            return plain_forward(*inputs)[0]
+        return function(*inputs)
+
+    return function_in_any_mode
+
+
+def has_tangent(tensors):
+    """Returns whether a `tf.autodiff.ForwardAccumulator` follows any of the tensors."""
+    return bool(forwardprop_util.pack_tangents(list(tensors)).tangents)
 
 
 def gradient_may_be_taken():

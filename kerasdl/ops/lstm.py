@@ -101,6 +101,7 @@ class LSTMCell(GatedCell):
 
     gates = 4
     kept = (4,)
+    cudnn = "lstm"
 
     def forward(self, recurrent_kernel, bias, on_h):
         """See `Cell`; kept are the gates."""
@@ -158,12 +159,9 @@ def lstm(
     *,
     activation="tanh",
     recurrent_activation="sigmoid",
-    return_sequences=True,
-    zero_output_for_mask=False,
     dropout_mask=None,
     recurrent_dropout_mask=None,
-    unroll=False,
-    recompute=None,
+    **options,
 ):
     """Runs an LSTM over a batch of sequences.
 
@@ -171,7 +169,7 @@ def lstm(
         x: (N, T, D), the inputs.
         h0: (N, H), the hidden state before the first step; None for zero.
         c0: (N, H), the cell state before the first step; None for zero.
-        kernel: (D, 4H).
+        kernel: (D, 4H), the gates in the order i, f, c̃, o.
         recurrent_kernel: (H, 4H).
         bias: (4H,) or None for no bias.
         mask: (N, T) or (1, T), true where a step counts, or None. A masked step changes
@@ -179,17 +177,11 @@ def lstm(
             step).
         activation: name of ψ, one of `kerasdl.ops.activations.ACTIVATIONS`.
         recurrent_activation: name of φ, likewise.
-        return_sequences: whether the sequence of outputs is wanted.
-        zero_output_for_mask: make the output of masked steps zero.
         dropout_mask: factors for x_t, the same at every step, (N, D) or one for each
             gate (4, N, D).
         recurrent_dropout_mask: factors for h_{t-1}, likewise, (N, H) or (4, N, H).
-        unroll: write the steps out instead of a loop; T must be known.
-        recompute: None to keep what the backward pass needs. "sqrt" to keep the states
-            of about every √T-th step, and have the backward pass run the forward pass
-            again between them: memory O(√T) for about a third more time. "all" to keep
-            nothing and have it run all of it again (for inference, in which a backward
-            pass is possible but not expected).
+        **options: `return_sequences` (True), `zero_output_for_mask` (False), `unroll`
+            (False) and `recompute` (None) of `kerasdl.ops.recurrence.run_sequence`.
 
     Returns:
         (sequence (N, T, H) or None, h_T (N, H), c_T (N, H)). Gradients flow from each of
@@ -200,24 +192,11 @@ def lstm(
         ValueError: an unknown activation or `recompute`, an argument of the wrong shape,
             or `unroll` with an unknown number of steps.
     """
-    inputs = checked_inputs(
-        LSTMCell.gates,
-        x,
-        {"h0": h0, "c0": c0},
-        kernel,
-        recurrent_kernel,
-        bias,
-        mask,
-        (dropout_mask, recurrent_dropout_mask),
-    )
-    return run_sequence(
-        LSTMCell(activation, recurrent_activation),
-        inputs,
-        return_sequences=return_sequences,
-        zero_output_for_mask=zero_output_for_mask,
-        unroll=unroll,
-        recompute=recompute,
-    )
+    cell = LSTMCell(activation, recurrent_activation)
+    states, weights = {"h0": h0, "c0": c0}, (kernel, recurrent_kernel, bias)
+    dropout = (dropout_mask, recurrent_dropout_mask)
+    inputs = checked_inputs(cell, x, states, weights, mask, dropout)
+    return run_sequence(cell, inputs, **options)
 
 
 def lstm_step(x, h, c, kernel, recurrent_kernel, bias=None, **options):
@@ -269,7 +248,8 @@ def lstm_gradient_norms(
     Raises:
         ValueError: an unknown activation, or an argument of the wrong shape.
     """
-    inputs = checked_inputs(
-        LSTMCell.gates, x, {"h0": h0, "c0": c0}, kernel, recurrent_kernel, bias, mask
+    cell = LSTMCell(activation, recurrent_activation)
+    states, weights = {"h0": h0, "c0": c0}, (kernel, recurrent_kernel, bias)
+    return gradient_norms(
+        cell, checked_inputs(cell, x, states, weights, mask), d_sequence
     )
-    return gradient_norms(LSTMCell(activation, recurrent_activation), inputs, d_sequence)

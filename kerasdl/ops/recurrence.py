@@ -13,7 +13,8 @@ import tensorflow as tf
 
 from kerasdl.ops import execution
 from kerasdl.ops.checks import check_recompute, check_unroll
-from kerasdl.ops.gradients import with_backward
+from kerasdl.ops.cudnn import cudnn_passes, right_padded
+from kerasdl.ops.gradients import has_tangent, with_backward
 from kerasdl.ops.scan import scan
 from kerasdl.ops.sequences import outputs_from_states, swap_batch_and_time
 from kerasdl.ops.sweeps import Cell, backward_sweep, forward_sweep
@@ -26,7 +27,7 @@ class Plan(NamedTuple):
         cell: a `Cell`.
         return_sequences: whether the sequence of hidden states is an output.
         unroll: write the steps out instead of a loop.
-        recompute: None, "sqrt" or "all"; see `kerasdl.ops.lstm`.
+        recompute: None, "sqrt" or "all"; see `run_sequence`.
     """
 
     cell: Cell
@@ -41,31 +42,69 @@ class Plan(NamedTuple):
 
 
 def run_sequence(
-    cell, inputs, *, return_sequences, zero_output_for_mask, unroll, recompute
+    cell,
+    inputs,
+    *,
+    return_sequences=True,
+    zero_output_for_mask=False,
+    unroll=False,
+    recompute=None,
+    use_cudnn="auto",
 ):
     """Runs a network over a batch of sequences, with its hand-derived gradient.
 
     Args:
         cell: a `Cell`.
         inputs: `Inputs`, batch first; None in the place of a state is zero.
-        return_sequences, zero_output_for_mask, unroll, recompute: see `kerasdl.ops.lstm`.
+        return_sequences: whether the sequence of outputs is wanted.
+        zero_output_for_mask: make the output of masked steps zero.
+        unroll: write the steps out instead of a loop; T must be known.
+        recompute: None to keep what the backward pass needs. "sqrt" to keep the states
+            of about every √T-th step, and have the backward pass run the forward pass
+            again between them: memory O(√T) for about a third more time. "all" to keep
+            nothing and have it run all of it again (for inference, in which a backward
+            pass is possible but not expected).
+        use_cudnn: "auto" for cuDNN's kernels where `kerasdl.ops.execution.cudnn_mode`
+            finds that they can run; True to insist on them; False for none.
 
     Returns:
         (sequence of outputs (N, T, H) or None, *states after the last step).
 
     Raises:
-        ValueError: an unknown `recompute`, or `unroll` with an unknown number of steps.
+        ValueError: an unknown `recompute`, `unroll` with an unknown number of steps, or
+            `use_cudnn=True` for what it cannot run.
     """
     check_recompute(recompute)
     check_unroll(unroll, inputs.x)
-    sequence, states = execution.in_pieces(
-        functools.partial(_run, Plan(cell, return_sequences, unroll, recompute)),
-        inputs.with_all_states(),
-        unroll,
-        # "sqrt" frees as it goes already; "all" is what inference runs, which keeps
-        # nothing.
-        whole_time=recompute is not None,
-    )
+    inputs = inputs.with_all_states()
+    plan = Plan(cell, return_sequences, unroll, recompute)
+
+    def ours(inputs):
+        return execution.in_pieces(
+            functools.partial(_run, plan),
+            inputs,
+            unroll,
+            # "sqrt" frees as it goes already; "all" is what inference runs, which keeps
+            # nothing.
+            whole_time=recompute is not None,
+        )
+
+    mode = execution.cudnn_mode(plan, inputs) if use_cudnn else None
+    if use_cudnn is True and mode is None:
+        raise ValueError(  # in Keras's words
+            "use_cudnn=True was specified, but cuDNN is not supported for this layer "
+            "configuration with this backend. Pass use_cudnn='auto' to fallback to a "
+            "non-cuDNN implementation."
+        )
+    theirs = functools.partial(_run_cudnn, mode, plan)
+    if mode is None or inputs.mask is None:
+        sequence, states = (ours if mode is None else theirs)(inputs)
+    else:
+        sequence, states = tf.cond(
+            right_padded(inputs.mask),
+            lambda: theirs(inputs.copied()),
+            lambda: ours(inputs.copied()),
+        )
     if not return_sequences:
         return None, *states
     sequence[0].set_shape([*inputs.x.shape[:2], states[0].shape[1]])
@@ -74,33 +113,49 @@ def run_sequence(
 
 def _run(plan, inputs, compiled):
     """Returns [sequence (N, T, H)] or [], and the list of the last states."""
+    return _joint(plan, inputs, _passes(plan, inputs, compiled))
+
+
+def _run_cudnn(mode, plan, inputs):
+    """Returns the same; the factors for x_t are multiplied into x beforehand."""
+    on_x, _ = inputs.dropout
+    if on_x is not None:
+        x = inputs.x * on_x[:, tf.newaxis]
+        inputs = inputs._replace(x=x, dropout=(None, None))
+    return _joint(plan, inputs, cudnn_passes(mode, inputs, plan.return_sequences))
+
+
+def _joint(plan, inputs, passes):
+    tensors = [inputs.x, *inputs.states, *inputs.weights]
+    # TensorFlow differentiates no loop that stacks what it emits in XLA or forward mode.
+    no_loop = execution.fused() or (has_tangent(tensors) and not tf.executing_eagerly())
+    written_out = plan.unroll or (no_loop and inputs.x.shape[1] is not None)
+    plain = plan._replace(unroll=written_out, recompute=None)
+    equations = _passes(plain, inputs, compiled=False)
+    outputs = with_backward(*passes, equations)(*tensors)
+    count = int(plan.return_sequences)
+    return outputs[:count], outputs[count:]
+
+
+def _passes(plan, inputs, compiled):
+    """Returns the forward and the backward pass for `with_backward`."""
+    prepare = execution.compiled_pass if compiled else functools.partial
+    forward_pass, backward_pass = prepare(_forward, plan), prepare(_backward, plan)
 
     def with_tensors(tensors):
         x, *rest = tensors
         count = len(inputs.states)
         return inputs._replace(x=x, states=rest[:count], weights=rest[count:])
 
-    def passes(plan, compiled):
-        prepare = execution.compiled_pass if compiled else functools.partial
-        forward_pass, backward_pass = prepare(_forward, plan), prepare(_backward, plan)
+    def forward(*tensors):
+        outputs, saved = forward_pass(with_tensors(tensors))
+        # The hidden states are an output already: keeping that takes no memory.
+        return outputs, outputs[:1] + saved if plan.keeps_its_output else saved
 
-        def forward(*tensors):
-            outputs, saved = forward_pass(with_tensors(tensors))
-            # The hidden states are an output already: keeping that takes no memory.
-            return outputs, outputs[:1] + saved if plan.keeps_its_output else saved
+    def backward(tensors, saved, gradients):
+        return backward_pass(with_tensors(tensors), saved, gradients)
 
-        def backward(tensors, saved, gradients):
-            return backward_pass(with_tensors(tensors), saved, gradients)
-
-        return forward, backward
-
-    # XLA does not compile the derivative of a loop that stacks what it emits.
-    written_out = plan.unroll or (execution.fused() and inputs.x.shape[1] is not None)
-    equations = passes(plan._replace(unroll=written_out, recompute=None), False)
-    run = with_backward(*passes(plan, compiled), equations)
-    outputs = run(inputs.x, *inputs.states, *inputs.weights)
-    count = int(plan.return_sequences)
-    return outputs[:count], outputs[count:]
+    return forward, backward
 
 
 def _forward(plan, inputs):

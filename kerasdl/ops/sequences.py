@@ -36,6 +36,10 @@ class Inputs(NamedTuple):
             states=[zeros if state is None else state for state in self.states]
         )
 
+    def copied(self):
+        """Returns the same for a branch of `tf.cond`, whose gradient looks no further."""
+        return tf.nest.map_structure(lambda t: t if t is None else tf.identity(t), self)
+
     def time_first(self):
         """Returns the same with time as the leading axis."""
         mask = self.mask
@@ -106,7 +110,9 @@ def select_rows(chosen, rows, others):
         x=tf.reshape(rows, (-1, rows.shape[-1])),
         y=tf.reshape(others, (-1, others.shape[-1])),
     )
-    return tf.ensure_shape(tf.reshape(selected, tf.shape(rows)), rows.shape)
+    selected = tf.reshape(selected, tf.shape(rows))
+    selected.set_shape(rows.shape)
+    return selected
 
 
 def outputs_from_states(states, mask, zero_output_for_mask=False):

@@ -72,10 +72,7 @@ def simple_rnn(
     activation="tanh",
     dropout_mask=None,
     recurrent_dropout_mask=None,
-    return_sequences=True,
-    zero_output_for_mask=False,
-    unroll=False,
-    recompute=None,
+    **options,
 ):
     """Runs a vanilla recurrent network over a batch of sequences.
 
@@ -88,8 +85,7 @@ def simple_rnn(
         activation: name of ψ, one of `kerasdl.ops.activations.ACTIVATIONS`.
         dropout_mask: factors for x_t, the same at every step, (N, D).
         recurrent_dropout_mask: factors for h_{t-1}, likewise, (N, H).
-        mask, return_sequences, zero_output_for_mask, unroll, recompute: as in
-            `kerasdl.ops.lstm`.
+        mask, **options: as in `kerasdl.ops.lstm`.
 
     Returns:
         (sequence (N, T, H) or None, h_T (N, H)). Gradients flow from both to x, h0,
@@ -100,41 +96,22 @@ def simple_rnn(
         ValueError: an unknown activation or `recompute`, an argument of the wrong shape,
             or `unroll` with an unknown number of steps.
     """
-    inputs = checked_inputs(
-        SimpleRNNCell.gates,
-        x,
-        {"h0": h0},
-        kernel,
-        recurrent_kernel,
-        bias,
-        mask,
-        (dropout_mask, recurrent_dropout_mask),
-    )
-    return run_sequence(
-        SimpleRNNCell(activation),
-        inputs,
-        return_sequences=return_sequences,
-        zero_output_for_mask=zero_output_for_mask,
-        unroll=unroll,
-        recompute=recompute,
-    )
+    cell, weights = SimpleRNNCell(activation), (kernel, recurrent_kernel, bias)
+    dropout = (dropout_mask, recurrent_dropout_mask)
+    inputs = checked_inputs(cell, x, {"h0": h0}, weights, mask, dropout)
+    return run_sequence(cell, inputs, **options)
 
 
 def simple_rnn_step(x, h, kernel, recurrent_kernel, bias=None, **options):
-    """Runs one step of a vanilla recurrent network: a sequence of one.
+    """Runs one step of a vanilla recurrent network, a sequence of one.
 
     Args:
         x: (N, D), the input of the step.
         h: (N, H), the state before it.
-        kernel, recurrent_kernel, bias: as in `simple_rnn`.
-        **options: `activation`, `dropout_mask` and `recurrent_dropout_mask` of
-            `simple_rnn`.
+        kernel, recurrent_kernel, bias, **options: as in `simple_rnn`.
 
     Returns:
         h after the step, (N, H), with gradients as in `simple_rnn`.
-
-    Raises:
-        ValueError: an unknown activation, or an argument of the wrong shape.
     """
     x = one_step(x, recurrent_kernel, h=h)
     weights = kernel, recurrent_kernel, bias
@@ -152,20 +129,7 @@ def simple_rnn_gradient_norms(
     d_sequence,
     activation="tanh",
 ):
-    """Returns how much gradient reaches the state at every step.
-
-    Args:
-        x, h0, kernel, recurrent_kernel, bias, mask, activation: as in `simple_rnn`.
-        d_sequence: ∂L/∂h_t (N, T, H), what reaches each h_t from outside.
-
-    Returns:
-        (‖δ_t‖,), the Euclidean norm for each sample and step, (N, T). δ_t is the whole
-        gradient that reaches h_t; docs/derivations.md.
-
-    Raises:
-        ValueError: an unknown activation, or an argument of the wrong shape.
-    """
-    inputs = checked_inputs(
-        SimpleRNNCell.gates, x, {"h0": h0}, kernel, recurrent_kernel, bias, mask
-    )
-    return gradient_norms(SimpleRNNCell(activation), inputs, d_sequence)
+    """Returns (‖δ_t‖,) for each sample and step, (N, T); see `lstm_gradient_norms`."""
+    cell, weights = SimpleRNNCell(activation), (kernel, recurrent_kernel, bias)
+    inputs = checked_inputs(cell, x, {"h0": h0}, weights, mask)
+    return gradient_norms(cell, inputs, d_sequence)

@@ -37,12 +37,16 @@ class Cell:
     Attributes:
         activation: name of the activation ψ.
         gates: how many blocks of H columns the kernels have.
-        kept: what `forward_step` keeps beside the new states, as widths in units of H.
+        kept: what the forward step keeps beside the new states, as widths in units of H.
+        bias_rows: what stands before the last axis of the bias.
+        cudnn: what cuDNN calls the network with tanh and σ; None if it has none such.
     """
 
     activation: str
     gates: ClassVar[int]
     kept: ClassVar[tuple] = ()
+    bias_rows: ClassVar[tuple] = ()
+    cudnn: ClassVar[str | None] = None
 
     def __post_init__(self):
         for field in dataclasses.fields(self):

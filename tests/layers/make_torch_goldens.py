@@ -1,4 +1,4 @@
-"""Writes tests/layers/goldens/torch.npz: outputs and gradients of torch.nn.LSTM and RNN.
+"""Writes tests/layers/goldens/torch.npz: what torch.nn.LSTM, GRU and RNN return.
 
     python tests/layers/make_torch_goldens.py
 
@@ -19,6 +19,7 @@ def main():
     arrays = {}
     for name, module in {
         "LSTM": torch.nn.LSTM(D, H, batch_first=True).double(),
+        "GRU": torch.nn.GRU(D, H, batch_first=True).double(),
         "SimpleRNN": torch.nn.RNN(D, H, batch_first=True).double(),
     }.items():
         x = torch.randn(N, T, D, dtype=torch.float64, requires_grad=True)

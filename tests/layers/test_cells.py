@@ -6,7 +6,7 @@ import tensorflow as tf
 from kerasdl import layers
 
 N, T, D, H = 3, 4, 2, 5
-CELLS = ("SimpleRNNCell", "LSTMCell")
+CELLS = ("SimpleRNNCell", "LSTMCell", "GRUCell")
 
 
 def draw(*shape, seed=0):
@@ -55,7 +55,7 @@ def assert_same(theirs, ours):
 )
 def test_step_equals_that_of_keras(name, arguments):
     theirs, ours = pair(name, **arguments)
-    states = [draw(N, H, seed=k) for k in range(len(ours.get_initial_state(N)))]
+    states = [draw(N, H, seed=k) for k in range(2 if name == "LSTMCell" else 1)]
 
     def step(cell):
         return lambda x, *states: cell(x, list(states), training=True)
@@ -123,8 +123,9 @@ def test_refuses(name):
         getattr(layers, name)(H, activation="swish")
 
 
-def test_simple_rnn_cell_takes_a_bare_state():
-    cell = layers.SimpleRNNCell(H)
+@pytest.mark.parametrize("name", ["SimpleRNNCell", "GRUCell"])
+def test_takes_a_bare_state(name):
+    cell = getattr(layers, name)(H)
     h, state = cell(tf.ones((N, D)), tf.zeros((N, H)))
     assert h.shape == (N, H)
     np.testing.assert_array_equal(h, state)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from kerasdl import layers
 
 N, T, D, H = 3, 5, 4, 6
-LAYERS = ("SimpleRNN", "LSTM")
+LAYERS = ("SimpleRNN", "LSTM", "GRU")
 MASK = np.array([[1, 1, 1, 1, 0], [0, 1, 0, 1, 1], [0, 0, 0, 0, 0]], bool)
 
 
@@ -98,6 +98,29 @@ def test_outputs_and_all_gradients(
 )
 def test_options_in_training(name, masked, arguments):
     theirs, ours = pair(name, dtype="float64", return_state=True, **arguments)
+    call = {"training": True, **({"mask": tf.constant(MASK)} if masked else {})}
+    assert_equal(
+        *(
+            outputs_and_gradients(layer, draw(N, T, D), [], **call)
+            for layer in (theirs, ours)
+        )
+    )
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"return_sequences": True, "go_backwards": True},
+        {"use_bias": False},
+        {"dropout": 0.3, "recurrent_dropout": 0.4},
+        {"activation": "relu", "recurrent_activation": "hard_sigmoid"},
+        {"unroll": True},
+    ],
+    ids=str,
+)
+def test_gru_with_the_reset_gate_before_the_product(masked, arguments):
+    theirs, ours = pair("GRU", dtype="float64", reset_after=False, **arguments)
     call = {"training": True, **({"mask": tf.constant(MASK)} if masked else {})}
     assert_equal(
         *(
@@ -293,6 +316,55 @@ def test_in_a_subclassed_model_and_under_a_function_of_unknown_shape(name):
 def test_refuses(name, arguments, message):
     with pytest.raises(ValueError, match=message):
         getattr(layers, name)(**{"units": H, **arguments})
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("kind", ["int64", "int32", "uint8", "bool"])
+def test_takes_sequences_of_any_type(name, kind):
+    theirs, ours = pair(name)
+    x = (np.arange(N * T * D).reshape(N, T, D) % 2).astype(kind)
+    np.testing.assert_allclose(ours(x), theirs(x), rtol=0, atol=1e-6)
+    inputs = keras.Input((T, D), dtype=kind)
+    assert keras.Model(inputs, ours(inputs))(x).shape == (N, H)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("graph", [False, True])
+def test_shapes_of_masks(name, graph):
+    theirs, ours = pair(name, return_sequences=True, dtype="float64")
+    x, row = draw(N, T, D), tf.constant(MASK[:1])
+
+    def call(mask):
+        run = tf.function(ours, autograph=False) if graph else ours
+        return run(x, mask=mask)
+
+    np.testing.assert_allclose(call(row), theirs(x, mask=row), rtol=0, atol=1e-12)
+    for length in (T - 1, T + 1):
+        message = rf"`mask`, expected .* \(3, 5\), got .* \(3, {length}\)"
+        with pytest.raises(ValueError, match=message):
+            call(tf.ones((N, length), tf.bool))
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_refuses_another_number_of_states(name):
+    layer = getattr(layers, name)(H)
+    states = len(layer.state_size)
+    wrong = [tf.zeros((N, H))] * (3 - states)
+    message = rf"`initial_state`, expected {states} tensors? \(N, 6\), got {3 - states}"
+    with pytest.raises(ValueError, match=message):
+        layer(draw(N, T, D, dtype="float32"), initial_state=wrong)
+
+
+@pytest.mark.parametrize("name", ["LSTM", "GRU"])
+@pytest.mark.parametrize("use_cudnn", ["auto", True, False])
+def test_inherits_from_keras(name, use_cudnn):
+    layer = getattr(layers, name)(H, use_cudnn=use_cudnn, recompute="sqrt")
+    assert isinstance(layer, getattr(keras.layers, name))
+    again = type(layer).from_config(layer.get_config())
+    assert (again.use_cudnn, again.recompute) == (use_cudnn, "sqrt")
+    assert layer.supports_jit
+    loop = keras.layers.Bidirectional(layer)
+    assert type(loop.forward_layer) is type(loop.backward_layer) is type(layer)
 
 
 def test_lstm_refuses():

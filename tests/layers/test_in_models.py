@@ -16,8 +16,8 @@ from hypothesis.extra import numpy as hnp
 from kerasdl import layers, ops
 
 N, T, D, H = 3, 10, 4, 5
-LAYERS = ("SimpleRNN", "LSTM")
-OPS = {"SimpleRNN": ops.simple_rnn, "LSTM": ops.lstm}
+LAYERS = ("SimpleRNN", "LSTM", "GRU")
+OPS = {"SimpleRNN": ops.simple_rnn, "LSTM": ops.lstm, "GRU": ops.gru}
 
 
 def draw(*shape, seed=1, dtype="float32"):

@@ -6,7 +6,12 @@ import pytest
 import tensorflow as tf
 
 from kerasdl import layers
-from kerasdl.layers import from_keras, from_torch_state_dict, to_torch_state_dict
+from kerasdl.layers import (
+    from_keras,
+    from_torch_state_dict,
+    to_keras,
+    to_torch_state_dict,
+)
 
 D, H, T = 3, 5, 4
 
@@ -28,7 +33,7 @@ def torch_layer(name, **arguments):
     return layer
 
 
-@pytest.mark.parametrize("name", ["LSTM", "SimpleRNN"])
+@pytest.mark.parametrize("name", ["LSTM", "GRU", "SimpleRNN"])
 def test_outputs_and_gradients_equal_those_of_torch(name, goldens):
     layer, golden = torch_layer(name), of(goldens, name)
     from_torch_state_dict(layer, of(goldens, name, "state_dict."))
@@ -42,17 +47,29 @@ def test_outputs_and_gradients_equal_those_of_torch(name, goldens):
     pairs = [
         (outputs, golden["outputs"]),
         (gradients[0], golden["d_x"]),
-        (gradients[1], expected["weight_ih_l0"].T),
-        (gradients[2], expected["weight_hh_l0"].T),
-        (gradients[3], expected["bias_ih_l0"]),
-        (gradients[3], expected["bias_hh_l0"]),
+        *zip(gradients[1:], torch_gradients(name, expected), strict=True),
     ]
     for actual, wanted in pairs:
         np.testing.assert_allclose(actual, wanted, rtol=0, atol=1e-12)
 
 
+def torch_gradients(name, expected):
+    """Returns the gradients of PyTorch's weights in our layout."""
+    arrays = [expected[f"{part}_l0"] for part in ("weight_ih", "weight_hh")]
+    biases = [expected[f"bias_{part}_l0"] for part in ("ih", "hh")]
+    if name != "GRU":
+        np.testing.assert_allclose(*biases, rtol=1e-12)
+        return [*(array.T for array in arrays), biases[0]]
+    reset, update, candidate = (slice(k * H, (k + 1) * H) for k in range(3))
+    arrays, biases = (
+        [np.concatenate([a[update], a[reset], a[candidate]]) for a in group]
+        for group in (arrays, biases)
+    )
+    return [*(array.T for array in arrays), np.stack(biases)]
+
+
 @pytest.mark.parametrize("use_bias", [True, False])
-@pytest.mark.parametrize("name", ["LSTM", "SimpleRNN"])
+@pytest.mark.parametrize("name", ["LSTM", "GRU", "SimpleRNN"])
 def test_torch_state_dict_there_and_back(name, use_bias):
     layer, again = (torch_layer(name, use_bias=use_bias) for _ in range(2))
     state_dict = to_torch_state_dict(layer, prefix="encoder.", number=1, reverse=True)
@@ -81,6 +98,12 @@ def test_refuses_a_state_dict(changes, message, goldens):
         from_torch_state_dict(torch_layer("LSTM"), state_dict)
 
 
+def test_torch_has_no_gru_with_the_reset_gate_before_the_product():
+    layer = torch_layer("GRU", reset_after=False)
+    with pytest.raises(ValueError, match=r"`layer`, .*reset_after=True.*got .*False"):
+        to_torch_state_dict(layer)
+
+
 def keras_model():
     """A functional model with recurrent layers at every depth."""
     words = keras.Input((None,))
@@ -98,6 +121,7 @@ def keras_model():
     x = keras.layers.TimeDistributed(keras.layers.Dense(3))(inner(x))
     cells = [keras.layers.LSTMCell(3), keras.layers.SimpleRNNCell(2)]
     x = keras.layers.RNN(cells, return_sequences=True)(x)
+    x = keras.layers.GRU(4, return_sequences=True, reset_after=False)(x)
     shared = keras.layers.LSTM(3, activation="relu", zero_output_for_mask=True)
     x = keras.layers.Concatenate()([shared(x), shared(x)])
     return keras.Model(words, keras.layers.Dense(2)(x))
@@ -117,6 +141,12 @@ def test_model_of_keras_becomes_ours_with_equal_outputs(tmp_path):
     ]
     assert [layer.name for layer in ours.layers] == [layer.name for layer in model.layers]
     assert ours.layers[2].forward_layer.dropout == 0.2
+    assert type(ours.layers[6]) is layers.GRU
+    back = to_keras(ours)
+    assert type(back.layers[2].forward_layer) is keras.layers.LSTM
+    assert type(back.layers[6]) is keras.layers.GRU
+    assert back.get_config() == model.get_config()
+    np.testing.assert_array_equal(back(x), model(x))
     ours.layers[-1].kernel.assign_add(tf.ones((6, 2)))
     assert np.abs(ours(x) - model(x)).max() > 1e-3
     ours.save(tmp_path / "ours.keras")

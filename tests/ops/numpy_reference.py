@@ -22,6 +22,26 @@ def lstm_step(x, h, c, W, U, b=0.0, activation="tanh", recurrent_activation="sig
     return phi(a_o) * psi(c), c
 
 
+def gru_step(
+    x,
+    h,
+    W,
+    U,
+    b=0.0,
+    activation="tanh",
+    recurrent_activation="sigmoid",
+    reset_after=True,
+):
+    psi, phi = FUNCTIONS[activation], FUNCTIONS[recurrent_activation]
+    b, b_h = b if np.ndim(b) == 2 else (b, np.zeros(U.shape[1]))
+    x_z, x_r, x_h = np.split(x @ W + b, 3, axis=1)
+    U_z, U_r, U_h = np.split(U, 3, axis=1)
+    b_z, b_r, b_q = np.split(b_h, 3)
+    z, r = phi(x_z + h @ U_z + b_z), phi(x_r + h @ U_r + b_r)
+    past = r * (h @ U_h + b_q) if reset_after else (r * h) @ U_h
+    return z * h + (1 - z) * psi(x_h + past)
+
+
 def sequence(step, x, states, mask=None):
     """Runs step(x_t, *states) -> states over time; returns (outputs, *last states)."""
     output, outputs = np.zeros_like(states[0]), []
@@ -48,3 +68,10 @@ def lstm(x, h0, c0, W, U, b=0.0, mask=None, **options):
         return lstm_step(x, h, c, W, U, b, **options)
 
     return sequence(step, x, [h0, c0], mask)
+
+
+def gru(x, h0, W, U, b=0.0, mask=None, **options):
+    def step(x, h):
+        return [gru_step(x, h, W, U, b, **options)]
+
+    return sequence(step, x, [h0], mask)

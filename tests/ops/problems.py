@@ -14,7 +14,7 @@ MASKS = {
 }
 
 
-def sequence_problem(gates, states, seed=0, n=N, t=T, d=D, h=H):
+def sequence_problem(gates, states, seed=0, n=N, t=T, d=D, h=H, bias_rows=()):
     """Returns the inputs [x, states..., kernel, recurrent kernel, bias]."""
     draw = np.random.default_rng(seed).normal
     return [
@@ -22,7 +22,7 @@ def sequence_problem(gates, states, seed=0, n=N, t=T, d=D, h=H):
         *(draw(size=(n, h)) for _ in range(states)),
         draw(size=(d, gates * h)),
         draw(size=(h, gates * h)),
-        draw(size=gates * h),
+        draw(size=(*bias_rows, gates * h)),
     ]
 
 

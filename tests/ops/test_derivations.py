@@ -1,15 +1,19 @@
-"""Every line of docs/derivations.md that corrects an earlier derivation.
+"""The code's own backward steps against the lines of docs/derivations.md.
 
-Each test evaluates the backward pass once as written there and once with the line as it
-stood, and holds both against finite differences of the forward pass.
+For every line that corrects an earlier derivation, a recursion in NumPy around the code's
+backward step is held against finite differences of the forward pass, and so is the same
+with the line as it stood, which fails.
 """
 
+import importlib
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from kerasdl.ops.activations import get_activation
 from tests.ops import numpy_reference
 from tests.ops.gradient_checks import finite_differences, relative_error
 from tests.ops.problems import H, N, T, sequence_problem, upstream_like
@@ -20,6 +24,95 @@ HOLDS, FAILS = 1e-6, 1e-2
 def check(corrected, as_it_stood, expected):
     assert relative_error(corrected, expected) < HOLDS
     assert relative_error(as_it_stood, expected) > FAILS
+
+
+TANH, SIGMOID = get_activation("tanh"), get_activation("sigmoid")
+PAGE = Path(__file__).parents[2] / "docs" / "derivations.md"
+
+
+def arrays(*shapes, seed=0):
+    draw = np.random.default_rng(seed).normal
+    return [draw(size=shape) for shape in shapes]
+
+
+def in_code(module, name, *arguments):
+    """Runs a step of the code on arrays."""
+    function = getattr(importlib.import_module(f"kerasdl.ops.{module}"), name)
+    results = function(*arguments)
+    return [result.numpy() for result in tf.nest.flatten(results)]
+
+
+# The lines of the page, term by term --------------------------------------------------
+
+
+def test_the_step_of_the_vanilla_network_is_that_of_the_page():
+    delta, a = arrays((N, H), (N, H))
+    (h,) = in_code("simple_rnn", "forward_step", tf.constant(a), TANH)
+    (d_a,) = in_code("simple_rnn", "backward_step", tf.constant(delta), TANH.slope(h))
+    np.testing.assert_allclose(d_a, delta * (1 - h**2), rtol=0, atol=1e-15)
+
+
+def test_the_step_of_the_lstm_is_that_of_the_page():
+    a, c_before, delta, gamma_next = arrays((N, 4 * H), (N, H), (N, H), (N, H))
+    h, c, gates = in_code("lstm", "forward_step", tf.constant(a), c_before, TANH, SIGMOID)
+    i, f, c_tilde, o = np.split(gates, 4, axis=1)
+    np.testing.assert_allclose(c, f * c_before + i * c_tilde, rtol=0, atol=1e-15)
+    np.testing.assert_allclose(h, o * np.tanh(c), rtol=0, atol=1e-15)
+    d_a, gamma, to_c = in_code(
+        "lstm",
+        "backward_step",
+        *map(tf.constant, (delta, gamma_next, gates, c_before, c)),
+        TANH,
+        SIGMOID,
+    )
+    line = gamma_next + delta * o * (1 - np.tanh(c) ** 2)
+    np.testing.assert_allclose(gamma, line, rtol=0, atol=1e-15)
+    lines = [
+        gamma * c_tilde * i * (1 - i),
+        gamma * c_before * f * (1 - f),
+        gamma * i * (1 - c_tilde**2),
+        delta * np.tanh(c) * o * (1 - o),
+    ]
+    np.testing.assert_allclose(d_a, np.concatenate(lines, axis=1), rtol=0, atol=1e-15)
+    np.testing.assert_allclose(to_c, gamma * f, rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("reset_after", [True, False])
+def test_the_step_of_the_gru_is_that_of_the_page(reset_after):
+    a_x, u, h_before, delta = arrays((N, 3 * H), (N, 3 * H), (N, H), (N, H))
+    u_z, u_r, q = np.split(u, 3, axis=1)
+    (kernel,) = arrays((H, H), seed=1)
+
+    def recalled(r):
+        return r * q if reset_after else (r * h_before) @ kernel
+
+    def from_candidate(d_a_h, r):
+        if reset_after:
+            return d_a_h * q, d_a_h * r
+        p = d_a_h @ kernel.T
+        return p * h_before, p * r
+
+    constants = map(tf.constant, (a_x, u_z, u_r))
+    h, gates = in_code(
+        "gru", "forward_step", *constants, recalled, h_before, TANH, SIGMOID
+    )
+    z, r, h_tilde = np.split(gates, 3, axis=1)
+    x_h = np.split(a_x, 3, axis=1)[2]
+    np.testing.assert_allclose(h_tilde, np.tanh(x_h + recalled(r)), rtol=0, atol=1e-15)
+    np.testing.assert_allclose(h, z * h_before + (1 - z) * h_tilde, rtol=0, atol=1e-15)
+    d_a, straight, _ = in_code(
+        "gru",
+        "backward_step",
+        *map(tf.constant, (delta, gates, h_before)),
+        from_candidate,
+        TANH,
+        SIGMOID,
+    )
+    d_a_h = delta * (1 - z) * (1 - h_tilde**2)
+    d_r, _ = from_candidate(d_a_h, r)
+    lines = [delta * (h_before - h_tilde) * z * (1 - z), d_r * r * (1 - r), d_a_h]
+    np.testing.assert_allclose(d_a, np.concatenate(lines, axis=1), rtol=0, atol=1e-14)
+    np.testing.assert_allclose(straight, delta * z, rtol=0, atol=1e-15)
 
 
 # The vanilla network -----------------------------------------------------------------
@@ -46,10 +139,13 @@ def vanilla_backward(inputs, d_h, delta_of=None):
     sums = [np.zeros_like(w) for w in (kernel, recurrent_kernel, bias)]
     for t in reversed(range(T)):
         delta = delta_of(t, back) if delta_of else d_h[:, t] + back
-        z = delta * (1 - h[t + 1] ** 2)
-        d_x[:, t] = z @ kernel.T
-        back = z @ recurrent_kernel.T
-        for total, term in zip(sums, (x[:, t].T @ z, h[t].T @ z, z.sum(0)), strict=True):
+        (d_a,) = in_code(
+            "simple_rnn", "backward_step", tf.constant(delta), TANH.slope(h[t + 1])
+        )
+        d_x[:, t] = d_a @ kernel.T
+        back = d_a @ recurrent_kernel.T
+        terms = (x[:, t].T @ d_a, h[t].T @ d_a, d_a.sum(0))
+        for total, term in zip(sums, terms, strict=True):
             total += term
     return [d_x, back, *sums]
 
@@ -115,49 +211,32 @@ def forward_pass(inputs):
     return gates, h, c
 
 
-def gamma_line(outside, delta, o, c, back):
-    return outside + delta * o * (1 - np.tanh(c) ** 2) + back
+def code_step(delta, gamma, gates, c_before, c):
+    """Returns (∂a, what returns to the cell) by the code's backward step."""
+    gates = np.concatenate(gates, axis=1)
+    arguments = map(tf.constant, (delta, gamma, gates, c_before, c))
+    d_a, _, to_c = in_code("lstm", "backward_step", *arguments, TANH, SIGMOID)
+    return d_a, to_c
 
 
-def input_gate_line(gamma, i, f, candidate, previous_c):
-    return gamma * candidate * i * (1 - i)
+def recurrence_line(d_a, delta, h, recurrent_kernel):
+    return d_a @ recurrent_kernel.T
 
 
-def recurrence_line(a, delta, h, recurrent_kernel):
-    return a @ recurrent_kernel.T
-
-
-def lstm_backward(
-    inputs,
-    d_h,
-    d_c,
-    gamma_line=gamma_line,
-    input_gate_line=input_gate_line,
-    recurrence_line=recurrence_line,
-):
+def lstm_backward(inputs, d_h, d_c, step=code_step, recurrence_line=recurrence_line):
     """Returns the gradients of x, h_0, c_0, W, U and b; a line may be replaced."""
     x, h0, c0, kernel, recurrent_kernel, bias = inputs
     gates, h, c = forward_pass(inputs)
     d_x, to_h, to_c = np.zeros_like(x), np.zeros_like(h0), np.zeros_like(c0)
     sums = [np.zeros_like(w) for w in (kernel, recurrent_kernel, bias)]
     for t in reversed(range(T)):
-        i, f, candidate, o = gates[t]
         delta = d_h[:, t] + to_h
         outside = d_c if t == T - 1 else 0
-        gamma = gamma_line(outside, delta, o, c[t + 1], to_c)
-        a = np.concatenate(
-            [
-                input_gate_line(gamma, i, f, candidate, c[t]),
-                gamma * c[t] * f * (1 - f),
-                gamma * i * (1 - candidate**2),
-                delta * np.tanh(c[t + 1]) * o * (1 - o),
-            ],
-            axis=1,
-        )
-        d_x[:, t] = a @ kernel.T
-        to_h = recurrence_line(a, delta, h[t + 1], recurrent_kernel)
-        to_c = gamma * f
-        for total, term in zip(sums, (x[:, t].T @ a, h[t].T @ a, a.sum(0)), strict=True):
+        d_a, to_c = step(delta, outside + to_c, gates[t], c[t], c[t + 1])
+        d_x[:, t] = d_a @ kernel.T
+        to_h = recurrence_line(d_a, delta, h[t + 1], recurrent_kernel)
+        terms = (x[:, t].T @ d_a, h[t].T @ d_a, d_a.sum(0))
+        for total, term in zip(sums, terms, strict=True):
             total += term
     return [d_x, to_h, to_c, *sums]
 
@@ -165,10 +244,12 @@ def lstm_backward(
 def test_input_gate_has_a_term_of_its_own(long_short):
     inputs, d_h, d_c, expected = long_short
 
-    def as_it_stood(gamma, i, f, candidate, previous_c):
-        return gamma * previous_c * f * (1 - f)
+    def as_it_stood(delta, gamma, gates, c_before, c):
+        d_a, to_c = code_step(delta, gamma, gates, c_before, c)
+        d_a[:, :H] = d_a[:, H : 2 * H]  # the forget gate's γ ∗ c_{t-1} ∗ f (1 − f)
+        return d_a, to_c
 
-    wrong = lstm_backward(inputs, d_h, d_c, input_gate_line=as_it_stood)
+    wrong = lstm_backward(inputs, d_h, d_c, step=as_it_stood)
     check(lstm_backward(inputs, d_h, d_c), wrong, expected)
     check(lstm_backward(inputs, d_h, d_c)[1:2], wrong[1:2], expected[1:2])
 
@@ -176,10 +257,12 @@ def test_input_gate_has_a_term_of_its_own(long_short):
 def test_gamma_takes_what_reaches_the_cell_through_the_hidden_state(long_short):
     inputs, d_h, d_c, expected = long_short
 
-    def as_it_stood(outside, delta, o, c, back):
-        return outside + back
+    def as_it_stood(delta, gamma, gates, c_before, c):
+        without, to_c = code_step(np.zeros_like(delta), gamma, gates, c_before, c)
+        d_a, _ = code_step(delta, gamma, gates, c_before, c)
+        return np.concatenate([without[:, : 3 * H], d_a[:, 3 * H :]], axis=1), to_c
 
-    wrong = lstm_backward(inputs, d_h, d_c, gamma_line=as_it_stood)
+    wrong = lstm_backward(inputs, d_h, d_c, step=as_it_stood)
     check(lstm_backward(inputs, d_h, d_c), wrong, expected)
 
 
@@ -192,7 +275,7 @@ def test_gradient_of_the_initial_cell_state(long_short):
 def test_lstm_has_a_recursion_of_its_own(long_short):
     inputs, d_h, d_c, expected = long_short
 
-    def as_it_stood(a, delta, h, recurrent_kernel):
+    def as_it_stood(d_a, delta, h, recurrent_kernel):
         of_the_candidate = recurrent_kernel[:, 2 * H : 3 * H]
         return (delta * (1 - h**2)) @ of_the_candidate.T
 
@@ -257,8 +340,15 @@ def test_closed_form_of_the_lstm_keeps_the_order_of_its_factors(long_short):
     check(closed_form(inputs, d_h, d_c)[:1], [powers], [d_h0])
 
 
-def test_the_page_names_tests_that_exist():
-    page = Path(__file__).parents[2] / "docs" / "derivations.md"
-    named = set(re.findall(r"`(test_\w+)`", page.read_text(encoding="utf-8")))
+def test_the_page_names_tests_and_functions_that_exist():
+    text = PAGE.read_text(encoding="utf-8")
+    named = set(re.findall(r"`(test_\w+)`", text))
     here = {name for name in globals() if name.startswith("test_")}
-    assert named == here - {"test_the_page_names_tests_that_exist"}
+    assert named == here - {"test_the_page_names_tests_and_functions_that_exist"}
+    links = re.findall(r"\[`([\w.]+)`\]\(\.\./(kerasdl/[\w/]+\.py)\)", text)
+    assert len(links) > 10
+    for name, file in links:
+        assert (PAGE.parents[1] / file).is_file(), file
+        value = importlib.import_module(file.removesuffix(".py").replace("/", "."))
+        for part in name.split("."):
+            value = getattr(value, part)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tensorflow.core.protobuf import saved_model_pb2
 
-from kerasdl.ops import execution, lstm, simple_rnn
+from kerasdl.ops import execution, lstm
 from kerasdl.ops.execution import (
     LEAST_STEPS,
     PART_STEPS,
@@ -16,15 +16,14 @@ from kerasdl.ops.execution import (
     emissions_in_buffers,
     part_lengths,
 )
+from tests.ops.networks import NETWORKS
 from tests.ops.problems import sequence_problem, upstream_like
 
 D, H, T = 2, 3, LEAST_STEPS
-NETWORKS = {"lstm": (lstm, 4, 2), "simple_rnn": (simple_rnn, 1, 1)}
 
 
 def problem(name, n, t=T):
-    _, gates, states = NETWORKS[name]
-    inputs = sequence_problem(gates, states, n=n, t=t, d=D, h=H)
+    inputs = NETWORKS[name].problem(n=n, t=t, d=D, h=H)
     generator = np.random.default_rng(3)
     mask = generator.random((n, t)) < 0.7
     on_x, on_h = (generator.binomial(1, 0.5, (n, k)) * 2.0 for k in (D, H))
@@ -33,7 +32,7 @@ def problem(name, n, t=T):
 
 def results_of(name, n, **options):
     """Returns a function of (x, mask, dropout) for all outputs and gradients."""
-    function, *_ = NETWORKS[name]
+    function = NETWORKS[name].op
     inputs, *_ = problem(name, n)
 
     def run(x, mask, on_x, on_h):
@@ -115,14 +114,14 @@ def test_an_unknown_length_is_one_part():
 def test_halves_of_an_unknown_batch(name, steps, masked):
     """In halves, whole and of one sample: the same as step by step in eager mode."""
     weights = [tf.constant(value) for value in problem(name, 1)[0]]
-    states = NETWORKS[name][2]
+    states = NETWORKS[name].states
 
     def gradient(x, mask):
         zeros = [tf.zeros((tf.shape(x)[0], H), tf.float64)] * states
         variables = [x, *zeros, *weights[1 + states :]]
         with tf.GradientTape() as tape:
             tape.watch(variables)
-            sequence, *_ = NETWORKS[name][0](*variables, mask=mask if masked else None)
+            sequence, *_ = NETWORKS[name].op(*variables, mask=mask if masked else None)
             loss = tf.reduce_sum(tf.sin(sequence))
         return tape.gradient(loss, variables)
 

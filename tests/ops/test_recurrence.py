@@ -4,25 +4,23 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasdl.ops import lstm, lstm_gradient_norms, simple_rnn, simple_rnn_gradient_norms
+from kerasdl.ops import lstm
 from kerasdl.ops.execution import emissions_in_buffers
 from tests.ops.gradient_checks import relative_error, tape_gradients
+from tests.ops.networks import NETWORKS
 from tests.ops.problems import MASKS, H, N, sequence_problem, upstream_like
 
-OPS = {"LSTM": (lstm, 4, 2), "SimpleRNN": (simple_rnn, 1, 1)}
-NORMS = {"LSTM": lstm_gradient_norms, "SimpleRNN": simple_rnn_gradient_norms}
 
-
-@pytest.fixture(params=OPS)
+@pytest.fixture(params=NETWORKS)
 def name(request):
     return request.param
 
 
 def problem(name, **options):
     """Returns the op, x, the number of its states, and its weights."""
-    op, gates, states = OPS[name]
-    x, *rest = sequence_problem(gates=gates, states=states, **options)
-    return op, x, states, rest[states:]
+    network = NETWORKS[name]
+    x, *rest = network.problem(**options)
+    return network.op, x, network.states, rest[network.states :]
 
 
 def both(op, x, states, weights, wrap=lambda run: run, **options):
@@ -123,7 +121,7 @@ def test_norms_of_the_gradient_without_states(name):
     _, x, states, weights = problem(name)
     (upstream,) = upstream_like([np.zeros((*x.shape[:2], H))])
     norms = [
-        NORMS[name](x, *[initial] * states, *weights, d_sequence=upstream)
+        NETWORKS[name].norms(x, *[initial] * states, *weights, d_sequence=upstream)
         for initial in (None, np.zeros((N, H)))
     ]
     for actual, wanted in zip(*norms, strict=True):

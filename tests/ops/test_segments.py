@@ -4,20 +4,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasdl.ops import lstm, simple_rnn
-from tests.ops import numpy_reference
+from kerasdl.ops import lstm
 from tests.ops.gradient_checks import relative_error, tape_gradients
+from tests.ops.networks import NETWORKS
 from tests.ops.problems import MASKS, D, sequence_problem, upstream_like
-
-NETWORKS = {
-    "lstm": (lstm, numpy_reference.lstm, 4, 2),
-    "simple_rnn": (simple_rnn, numpy_reference.simple_rnn, 1, 1),
-}
 
 
 def check(name, inputs, mask=None, run=None, **options):
-    function, reference, *_ = NETWORKS[name]
-    expected = reference(*inputs, mask=mask)
+    function = NETWORKS[name].op
+    expected = NETWORKS[name].reference(*inputs, mask=mask)
     upstream = upstream_like(expected)
     _, wanted = tape_gradients(lambda *i: function(*i, mask=mask), inputs, upstream)
     outputs, gradients = tape_gradients(
@@ -30,21 +25,19 @@ def check(name, inputs, mask=None, run=None, **options):
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("steps", [1, 2, 4, 5, 10])
 def test_any_number_of_steps(name, steps):
-    *_, gates, states = NETWORKS[name]
-    check(name, sequence_problem(gates, states, t=steps))
+    check(name, NETWORKS[name].problem(t=steps))
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("mask", MASKS)
 def test_masks(name, mask):
-    *_, gates, states = NETWORKS[name]
-    check(name, sequence_problem(gates, states), MASKS[mask])
+    check(name, NETWORKS[name].problem(), MASKS[mask])
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_second_derivatives(name):
-    function, _, gates, states = NETWORKS[name]
-    inputs = [tf.constant(value) for value in sequence_problem(gates, states)]
+    function = NETWORKS[name].op
+    inputs = [tf.constant(value) for value in NETWORKS[name].problem()]
 
     def derivatives(recompute):
         with tf.GradientTape() as outer:
