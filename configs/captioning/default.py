@@ -39,6 +39,7 @@ def get_config() -> ConfigDict:
     config.model.attention = True  # on the cells; False: they are one long vector
     config.model.feature_scale = 1.0  # on the standardised features
     config.model.attention_score = "dot"  # or "additive"
+    config.model.components = 0  # principal ones of a cell that are attended to; 0: all
     config.model.features_in = "h_0"  # or "every_step", or "both"
     config.model.rnn = "lstm"  # or "rnn"
     config.model.layers = 1

@@ -85,7 +85,7 @@ def n_best_captions(
         beam_size: number of beginnings kept, K.
         length_penalty: 0 takes the most probable caption, 1 the highest mean
             log-probability a token; larger values favour longer captions.
-        n: how many captions of a picture, at most K; None for K.
+        n: how many captions of a picture; None for K.
         required: ids of up to 4 words that each caption has to say.
         constraints: what may not be said.
 
@@ -95,8 +95,8 @@ def n_best_captions(
         for a row of ``<NULL>`` if a picture has fewer captions.
 
     Raises:
-        ValueError: if ``max_length`` or ``beam_size`` is not a positive integer, ``n`` is
-            not in 1 to K, ``length_penalty`` is negative, or ``required`` has more than 4
+        ValueError: if ``max_length`` or ``beam_size`` , or ``n`` is not a positive
+            integer, ``length_penalty`` is negative, or ``required`` has more than 4
             words, the same word twice, or does not fit into L tokens.
     """
     n = beam_size if n is None else n
@@ -227,11 +227,6 @@ def _check(max_length, beam_size, length_penalty, n, required):
         raise ValueError(
             "Received an invalid value for argument `length_penalty`, "
             f"expected a number ≥ 0, got {length_penalty!r}."
-        )
-    if n > beam_size:
-        raise ValueError(
-            "Received an invalid value for argument `n`, expected at most the beam size "
-            f"{beam_size}, got {n}."
         )
     most = min(MOST_REQUIRED, max_length - 1)
     if len(required) > most or len(set(required)) != len(required):

@@ -26,15 +26,21 @@ def generate(decoder, features, options: DecodeOptions) -> tuple[tf.Tensor, tf.T
     Raises:
         ValueError: for an option out of its range.
     """
+    if options.neighbours and decoder.memory is None:
+        raise ValueError(
+            "Received an invalid value for argument `neighbours`, expected 0 for a model "
+            f"without a memory of its training captions, got {options.neighbours}."
+        )
     if options.samples == 1:
         ids, score = _samples(decoder, features, options)
         return ids[:, 0], score[:, 0]
     if not (options.samples or options.required) and options.beam_size == 1:
         _check_words(decoder, options)
         return greedy_decode(decoder, features, options.max_length, _constraints(options))
-    ids, score = candidates(
-        decoder, features, options, None if options.consensus or options.samples else 1
-    )
+    several = options.consensus or options.samples or options.neighbours
+    ids, score = candidates(decoder, features, options, None if several else 1)
+    if options.neighbours:
+        return _most_agreed_with(decoder, features, options, ids, score)
     if options.consensus:
         return consensus_caption(ids, score, options.consensus_weight)
     if options.samples:
@@ -51,8 +57,8 @@ def candidates(
 
     Args:
         decoder, features, options: as for `generate`.
-        n: how many of a beam search, at most its size; None for as many. Of samples,
-            `options.samples` come whatever it is.
+        n: how many of a beam search; None for `options.n_best`, or for as many as the
+            beam is wide. Of samples, `options.samples` come whatever it is.
 
     Returns:
         ids, int32 (N, n, L), and score, float32 (N, n): see `n_best_captions`. Samples
@@ -67,10 +73,23 @@ def candidates(
         options.max_length,
         options.beam_size,
         options.length_penalty,
-        n=n,
+        n=n or options.n_best or None,
         required=options.required,
         constraints=_constraints(options),
     )
+
+
+def _most_agreed_with(decoder, features, options, ids, score):
+    """The candidates with the highest gain by the decoder's memory."""
+    gain = decoder.memory.gain(decoder.pooled(features), ids, options.neighbours)
+    length = tf.cast(tf.math.count_nonzero(ids, axis=2), tf.float32)
+    there = length > 0
+    mean = score / tf.maximum(length, 1.0) ** options.length_penalty
+    rank = tf.where(there, gain + options.likelihood_weight * mean, float("-inf"))
+    best = tf.argmax(rank, axis=1, output_type=tf.int32)
+    rows = tf.range(tf.shape(ids)[0]) * ids.shape[1] + best
+    ids = tf.gather(tf.reshape(ids, [-1, ids.shape[2]]), rows)
+    return ids, tf.gather(tf.reshape(score, [-1]), rows)
 
 
 def _samples(decoder, features, options):

@@ -18,6 +18,7 @@ from kerasdl.decoding.constraints import (
     Constraints,
     word_log_probabilities,
 )
+from kerasdl.decoding.hashing import uniform
 from kerasdl.decoding.options import check_positive_integer
 
 
@@ -97,33 +98,10 @@ def sample_captions(
 
     def draw(log_p, t):
         kept = _most_probable_words(log_p / temperature, top_k, top_p)
-        noise = -tf.math.log(-tf.math.log(_uniform(tf.shape(log_p), seed, t)))
+        noise = -tf.math.log(-tf.math.log(uniform(tf.shape(log_p), seed, t)))
         return tf.argmax(kept + noise, axis=-1, output_type=tf.int32)
 
     return _decode(decoder, features, max_length, constraints, draw)
-
-
-def _uniform(shape, seed, t):
-    """Numbers in (0, 1) that are a function of row, word, step and seed alone.
-
-    TensorFlow's generators do not convert to TFLite. This is a hash of 32-bit integers,
-    exact everywhere (the mixer of Wellons 2018, "lowbias32"), so that a SavedModel and a
-    phone draw what Keras draws, and a picture's samples do not depend on its batch.
-    """
-    key = _mixed(tf.cast(seed, tf.int32) * 668265263 + t * 374761393 + 1)
-    rows = _mixed(tf.range(shape[0]) * 1274126177 + key)
-    x = _mixed(
-        tf.bitwise.bitwise_xor(rows[:, None], tf.range(shape[1])[None] * 196314165)
-    )
-    return (tf.cast(tf.math.floormod(x, 1 << 23), tf.float32) + 0.5) / (1 << 23)
-
-
-def _mixed(x):
-    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B - (1 << 32)), (16, 1)):
-        # The remainder drops the sign's copies, which a shift brings in.
-        high = tf.math.floormod(tf.bitwise.right_shift(x, shift), 1 << (32 - shift))
-        x = tf.bitwise.bitwise_xor(x, high) * factor
-    return x
 
 
 def _most_probable_words(log_p, top_k, top_p):

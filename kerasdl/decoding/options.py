@@ -35,9 +35,15 @@ class DecodeOptions:
             greedy decoding.
         no_repeat_ngram, forbidden, dangling: see `Constraints`.
         required: ids of words that each caption has to say; see `n_best_captions`.
+        n_best: how many captions of a search are candidates of `consensus` or
+            `neighbours`; 0 for as many as the beam is wide.
         consensus: take the candidate that the others agree with most, among the beam's or
             the samples, instead of the most probable one.
         consensus_weight: see `consensus_caption`.
+        neighbours: take the candidate that agrees most with what people said of so many
+            similar training pictures; see `kerasdl.models.caption_memory`. 0 asks none.
+        likelihood_weight: with neighbours, how much log p / length ** length_penalty of a
+            candidate counts beside its gain.
         samples: draw so many captions instead of searching; 0 searches.
         temperature, top_k, top_p: of the samples; see `sample_captions`.
         seed: of the samples.
@@ -50,8 +56,11 @@ class DecodeOptions:
     forbidden: tuple[int, ...] = ()
     dangling: tuple[int, ...] = ()
     required: tuple[int, ...] = ()
+    n_best: int = 0
     consensus: bool = False
     consensus_weight: float = 0.0
+    neighbours: int = 0
+    likelihood_weight: float = 0.1
     samples: int = 0
     temperature: float = 1.0
     top_k: int = 0
@@ -61,7 +70,7 @@ class DecodeOptions:
     def __post_init__(self) -> None:
         check_positive_integer("max_length", self.max_length)
         check_positive_integer("beam_size", self.beam_size)
-        for name in ("no_repeat_ngram", "samples"):
+        for name in ("no_repeat_ngram", "n_best", "neighbours", "samples"):
             if getattr(self, name) != 0:
                 check_positive_integer(name, getattr(self, name))
         if self.samples and self.required:

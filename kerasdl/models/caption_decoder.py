@@ -64,7 +64,7 @@ class CaptionDecoder(CaptionModel):
         units: length of the hidden state.
         layers: number of recurrent layers.
         features_in: ``"h_0"``, ``"every_step"`` or ``"both"``.
-        dropout: fraction of the embedded input, of the hidden states between layers, and
+        dropout: fraction of the recurrent input, of the hidden states between layers, and
             of those before the vocabulary layer, that training drops.
         feature_dropout: fraction of z that training drops.
         feature_scale: factor on the standardised features.
@@ -72,6 +72,9 @@ class CaptionDecoder(CaptionModel):
         cells: number of places L that the features describe and the decoder attends
             to; 0 for one vector of the whole picture and no attention.
         attention: ``"dot"`` or ``"additive"``, the score of the attention.
+        components: number of principal components, of the standardised features of a
+            place over the training pictures, that the attention gets; 0 for all features.
+        memory: the config of the `CaptionMemory` to load; `remember` makes one.
 
     Call arguments:
         inputs: pair of features, float (N, F), and tokens, int (N, T): the input words
@@ -107,6 +110,8 @@ class CaptionDecoder(CaptionModel):
         tied=False,
         cells=0,
         attention="dot",
+        components=0,
+        memory=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -124,6 +129,7 @@ class CaptionDecoder(CaptionModel):
             "tied": tied,
             "cells": cells,
             "attention": attention,
+            "components": components,
         }
         _check(**self._arguments)
         self.vocabulary_size = vocabulary_size
@@ -135,6 +141,7 @@ class CaptionDecoder(CaptionModel):
         self.features_in = features_in
         self.tied = tied
         self.cells = cells
+        self.components = components
 
         # Each layer draws its seed as it is made: options add theirs after the others, so
         # that the same seed draws the same plain decoder.
@@ -181,6 +188,7 @@ class CaptionDecoder(CaptionModel):
         # Every shape is known from the arguments, so the weights exist from the start:
         # loading needs no call, and features can be adapted to before training.
         self.build()
+        self._empty_memory(memory)
 
     @property
     def moving_states(self):
@@ -211,7 +219,14 @@ class CaptionDecoder(CaptionModel):
             self.feature_input.build((None, place_dim))
             width += self.embedding_dim
         if self.cells:
-            self.attention.build((None, self.cells, place_dim))
+            self.attention.build((None, self.cells, self.components or place_dim))
+        if self.components:
+            self.principal = self.add_weight(
+                name="principal",
+                shape=(place_dim, self.components),
+                initializer="orthogonal",
+                trainable=False,
+            )
         self.embedding.build((None, None))
         for number, recurrent in enumerate(self._recurrents):
             recurrent.build((None, None, self.units if number else width))
@@ -259,6 +274,14 @@ class CaptionDecoder(CaptionModel):
         constant = variance <= (1e-6 * np.maximum(np.abs(mean), 1e-12)) ** 2
         self.mean.assign(mean)
         self.variance.assign(np.where(constant, 1.0, variance))
+        if self.components:
+            places = self._standardised(features).numpy()
+            places = places.reshape(-1, self.feature_dim // self.cells)
+            # eigh sorts by the variance along each direction, the smallest first.
+            _, directions = np.linalg.eigh(places.T @ places)
+            directions = directions[:, : -self.components - 1 : -1]
+            # As large as standardised features, all components together.
+            self.principal.assign(directions / (places @ directions).std())
 
     def initial_state(self, features, training=False):
         """State before the first word.
@@ -273,15 +296,14 @@ class CaptionDecoder(CaptionModel):
             every step its input (N, embedding_dim), and with attention the places m
             (N, L, units), for the additive score followed by their keys (N, L, units/2).
         """
-        features = tf.convert_to_tensor(features, "float32")
-        z = (features - self.mean) * tf.math.rsqrt(tf.convert_to_tensor(self.variance))
-        z *= self.feature_scale
+        z = self._standardised(features) * self.feature_scale
         if self.feature_dropout:
             z = self.feature_dropout(z, training=training)
         constants = ()
         if self.cells:
             z = tf.reshape(z, (-1, self.cells, self.feature_dim // self.cells))
-            constants = self.attention.encode(z)
+            places = tf.matmul(z, self.principal) if self.components else z
+            constants = self.attention.encode(places)
             z = tf.reduce_mean(z, axis=1)
         if self.features_in != "h_0":
             constants = (self.feature_input(z), *constants)
@@ -298,6 +320,19 @@ class CaptionDecoder(CaptionModel):
             for part in (one, tf.zeros_like(one))[: self._states_of_layer]
         ]
         return (*states, *constants)
+
+    def _standardised(self, features):
+        features = tf.convert_to_tensor(features, "float32")
+        scale = tf.math.rsqrt(tf.convert_to_tensor(self.variance))
+        return (features - self.mean) * scale
+
+    def pooled(self, features):
+        """The standardised features, averaged over the places: (N, F / cells)."""
+        z = self._standardised(features)
+        if self.cells:
+            z = tf.reshape(z, (-1, self.cells, self.feature_dim // self.cells))
+            z = tf.reduce_mean(z, axis=1)
+        return z
 
     def _parts(self, state):
         """Each layer's state, the picture's input (or None), and the encoded places."""
@@ -346,11 +381,12 @@ class CaptionDecoder(CaptionModel):
     def _hidden(self, inputs, training):
         """The last layer's states (N, T, units), and the encoded places."""
         features, tokens = inputs
-        h = self.input_dropout(self.embedding(tokens), training=training)
+        h = self.embedding(tokens)
         own, picture, encoded = self._parts(self.initial_state(features, training))
         if picture is not None:
             steps = tf.shape(h)[1]
             h = tf.concat([h, tf.repeat(picture[:, None], steps, axis=1)], axis=-1)
+        h = self.input_dropout(h, training=training)
         for number, (recurrent, states) in enumerate(
             zip(self._recurrents, own, strict=True)
         ):
@@ -373,7 +409,11 @@ class CaptionDecoder(CaptionModel):
 
     def get_config(self):
         """Constructor arguments."""
-        return {**super().get_config(), **self._arguments}
+        return {
+            **super().get_config(),
+            **self._arguments,
+            "memory": self._memory_config(),
+        }
 
 
 def _check(**arguments):
@@ -401,6 +441,16 @@ def _check(**arguments):
             "vocabulary_size",
             arguments["vocabulary_size"] > len(SPECIAL_TOKENS),
             f"more words than the {len(SPECIAL_TOKENS)} special tokens",
+        ),
+        (
+            "components",
+            arguments["components"] == 0
+            or (
+                divisible
+                and cells
+                and 0 < arguments["components"] <= arguments["feature_dim"] // cells
+            ),
+            "0, or at most the features of a place",
         ),
         (
             "cells",

@@ -18,6 +18,7 @@ class CaptionEnsemble(CaptionModel):
 
     Args:
         members: M `CaptionDecoder`s with equal `vocabulary_size` and `feature_dim`.
+        memory: As `CaptionDecoder`'s.
 
     Call arguments and results: as `CaptionDecoder`; the logits are log-probabilities.
 
@@ -25,7 +26,7 @@ class CaptionEnsemble(CaptionModel):
         ValueError: there is no member, or they do not fit together.
     """
 
-    def __init__(self, members, **kwargs):
+    def __init__(self, members, memory=None, **kwargs):
         super().__init__(**kwargs)
         if not members:
             raise ValueError(
@@ -46,6 +47,11 @@ class CaptionEnsemble(CaptionModel):
         self.cells = first.cells if len(places) == 1 else 0
         self.constant_states = sum(member.constant_states for member in self.members)
         self.built = True
+        self._empty_memory(memory)
+
+    def pooled(self, features):
+        """The first member's."""
+        return self.members[0].pooled(features)
 
     def adapt(self, features):
         """Measures the features' statistics for each member."""
@@ -98,7 +104,8 @@ class CaptionEnsemble(CaptionModel):
     def get_config(self):
         """Constructor arguments; the members as Keras serialises them."""
         members = [keras.saving.serialize_keras_object(m) for m in self.members]
-        return {**super().get_config(), "members": members}
+        memory = self._memory_config()
+        return {**super().get_config(), "members": members, "memory": memory}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):

@@ -7,6 +7,7 @@ from kerasdl import ops
 from kerasdl.data.captions.vocabulary import NULL, START
 from kerasdl.decoding.generation import candidates, generate
 from kerasdl.decoding.options import DecodeOptions
+from kerasdl.models.caption_memory import CaptionMemory
 
 
 class CaptionModel(keras.Model):
@@ -19,6 +20,38 @@ class CaptionModel(keras.Model):
     """
 
     constant_states = 0
+    memory: CaptionMemory | None = None
+
+    def pooled(self, features):
+        """The standardised features of the whole picture, (N, P), of features (N, F)."""
+        raise NotImplementedError
+
+    def remember(self, features, picture, ids):
+        """Keeps what people said of training pictures, for `neighbours` in decoding.
+
+        Args:
+            features: float (M, F).
+            picture: int (C,), the picture of each caption.
+            ids: int32 (C, T), the captions with `<END>`, padded with `<NULL>`.
+        """
+        pooled = self.pooled(features)
+        self._set_memory(CaptionMemory.from_captions(pooled, picture, ids))
+
+    def _set_memory(self, memory):
+        # Keras takes no part more into a model that has its weights, but for this, as in
+        # its own `enable_lora`.
+        self._tracker.unlock()
+        self.memory = memory
+        self._tracker.lock()
+
+    def _memory_config(self):
+        return None if self.memory is None else self.memory.get_config()
+
+    def _empty_memory(self, config):
+        """The memory that a config describes, before its weights are loaded."""
+        if config:
+            config = {k: v for k, v in config.items() if k not in ("name", "trainable")}
+            self._set_memory(CaptionMemory.from_config(config))
 
     def initial_state(self, features):
         """State before the first word: a tuple of (N, ...) tensors."""

@@ -13,6 +13,7 @@ from kerasdl.data.captions.dataset import CaptionedPicture
 from kerasdl.data.captions.vocabulary import NULL, CaptionVocabulary
 
 if TYPE_CHECKING:
+    from kerasdl.models.caption_model import CaptionModel
     from kerasdl.training.captioning import Split
 
 
@@ -62,6 +63,10 @@ class CaptionBatches:
             return tensors
         kinds = (tf.int32, tf.float32, tf.int32)
         return (*tensors, *(tf.TensorSpec((None,), kind) for kind in kinds))
+
+    def teach(self, decoder: CaptionModel) -> None:
+        """Gives a decoder a memory of the training captions."""
+        decoder.remember(self._views[0], self._picture, self._targets)
 
     def __len__(self) -> int:
         return -(-len(self._picture) // self._size)

@@ -220,6 +220,7 @@ def build_captioner(config: ConfigDict, vocabulary_size: int) -> ImageCaptioner:
             tied=model.tied,
             cells=model.grid**2 if model.attention else 0,
             attention=model.attention_score,
+            components=model.components,
         )
         for _ in range(model.members)
     ]
@@ -348,6 +349,8 @@ class CaptioningJob(Job):
         if config.model.glove:
             self.notes.append(start_from_glove(decoder, self.vocabulary))
         batches = CaptionBatches(self.splits["train"], self.vocabulary, config)
+        if config.decode.neighbours:
+            batches.teach(decoder)
         critic = None
         if config.self_critical.epochs:
             critic = SelfCritic(

@@ -158,7 +158,9 @@ JOBS = {
             ),
             not_negative=(
                 "self_critical.epochs", "decode.length_penalty", "decode.no_repeat_ngram",
-                "decode.samples", "decode.top_k", "decode.consensus_weight",
+                "decode.samples", "decode.neighbours", "decode.n_best",
+                "model.components",
+                "decode.likelihood_weight", "decode.top_k", "decode.consensus_weight",
                 "data.drawn_val", "data.drawn_test", "data.train_pictures", "patience",
                 "data.captions_per_picture", "data.min_count", "model.grid",
                 "weight_decay", "clip_norm", "report.samples", "report.train_pictures",

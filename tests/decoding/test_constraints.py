@@ -95,10 +95,10 @@ def test_required_words_are_the_slow_references(required):
 def test_n_best_are_the_slow_references():
     decoder, pictures = sharp_decoder(sharpness=3.0), features(10)
     reference = numpy_reference.NumpyDecoder(decoder)
-    ids, score = n_best_captions(decoder, pictures, 6, 5, 1.0)
+    ids, score = n_best_captions(decoder, pictures, 6, 4, 1.0, n=5)
     assert ids.shape == (10, 5, 6) and score.shape == (10, 5)
     for row, captions, totals in zip(pictures, ids.numpy(), score.numpy(), strict=True):
-        expected = numpy_reference.n_best(reference, row, 6, 5, 1.0)[:5]
+        expected = numpy_reference.n_best(reference, row, 6, 4, 1.0)[:5]
         assert captions_of(captions) == [caption for caption, _ in expected]
         np.testing.assert_allclose(totals, [total for _, total in expected], rtol=1e-5)
         np.testing.assert_allclose(
@@ -182,7 +182,7 @@ def test_invalid_sampling(options, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"n": 4}, r"`n`.*at most the beam size 3, got 4"),
+        ({"n": 0}, r"`n`.*positive integer, got 0"),
         ({"required": (4, 4)}, r"`required`.*different words, got \(4, 4\)"),
         ({"required": (4, 5, 6, 7)}, r"`required`.*at most 3 different"),
     ],

@@ -13,7 +13,7 @@ DESIGNS = [("lstm", 0), ("rnn", 0), ("lstm", 3), ("rnn", 3)]
 OPTIONS = [
     {"features_in": "every_step"},
     {"features_in": "both", "layers": 2, "rnn": "rnn"},
-    {"cells": 3, "attention": "additive"},
+    {"cells": 3, "attention": "additive", "components": 1},
     {"cells": 3, "attention": "additive", "features_in": "both", "layers": 2},
     {"tied": True, "layers": 2, "feature_dropout": 0.5, "dropout": 0.5},
 ]
@@ -190,6 +190,23 @@ def test_additive_attention_is_its_equations():
         )
 
 
+def test_the_attention_gets_principal_components():
+    decoder = CaptionDecoder(12, 40, cells=4, units=8, components=3)
+    draw = np.random.default_rng(0)
+    low = draw.normal(size=(60 * 4, 3)) @ draw.normal(size=(3, 10))
+    rows = (low + 0.01 * draw.normal(size=low.shape)).reshape(60, 40)
+    decoder.adapt(rows)
+    z = decoder._standardised(rows).numpy().reshape(-1, 10)
+    kept = z @ decoder.principal.numpy()
+    assert kept.std() == pytest.approx(1.0, rel=1e-3)
+    covariance = kept.T @ kept / len(kept)
+    off = covariance - np.diag(np.diag(covariance))
+    assert np.abs(off).max() < 1e-3 * np.diag(covariance).max()
+    # Three directions are nearly all that there is.
+    back = np.linalg.lstsq(kept, z, rcond=None)[0]
+    assert ((z - kept @ back) ** 2).mean() < 0.01 * (z**2).mean()
+
+
 @pytest.mark.parametrize("kind", ["dot", "additive"])
 def test_attention_maps_of_a_caption(kind):
     decoder, pictures = small_decoder(cells=3, attention=kind), features(4)
@@ -308,6 +325,8 @@ def test_sample_weight_is_refused():
         ({"layers": 0}, r"`layers`.*got 0\."),
         ({"features_in": "x"}, r"`features_in`.*'both'\], got 'x'\."),
         ({"feature_dropout": -0.1}, r"`feature_dropout`.*got -0\.1\."),
+        ({"components": 1}, r"`components`.*got 1\."),
+        ({"cells": 3, "components": 3}, r"`components`.*of a place, got 3\."),
         ({"cells": 3, "attention": "soft"}, r"`attention`.*got 'soft'\."),
         ({"units": 0}, r"`units`.*positive integer, got 0\."),
         ({"embedding_dim": -4}, r"`embedding_dim`.*got -4\."),
