@@ -1,6 +1,6 @@
 """SavedModel to TFLite, in a process of its own.
 
-The converter is C++ that ends the whole process where it meets a graph that it did not
+The converter is C++ that ends the whole process if it meets a graph that it did not
 expect, so `convert` runs this file as a program and turns whatever happens into one line.
 """
 
@@ -9,50 +9,56 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from kerasdl.errors import InputError
 
-QUANTIZATIONS = ("none", "dynamic", "float16", "int8")
+QUANTIZATIONS = ("none", "dynamic", "float16", "weights", "int8")
 
 
 def convert(
     saved_model: Path,
     output: Path,
     quantize: str,
-    calibration: Sequence[dict[str, np.ndarray]] = (),
+    calibration: Iterable[dict[str, np.ndarray]] = (),
+    signatures: Sequence[str] = ("serving_default",),
+    variables: bool = False,
     program: str = __file__,
 ) -> None:
-    """Converts the `serving_default` signature of a SavedModel.
+    """Converts signatures of a SavedModel.
 
     Args:
         saved_model: Its folder.
         output: The `.tflite` file to write.
-        quantize: One of `QUANTIZATIONS`: float32; int8 weights with float32 activations;
-            float16 weights; int8 weights and activations, float32 at input and output.
-        calibration: Real arguments of the signature, from which `int8` measures the
-            ranges of the activations.
+        quantize: One of `QUANTIZATIONS`: float32; int8 weights with activations that
+            are quantised as they come; float16 weights; int8 weights that are used as
+            float32; int8 weights and activations, float32 at input and output.
+        calibration: Real arguments of the first signature, from which `int8` measures
+            the ranges of the activations.
+        signatures: Their names.
+        variables: Whether weights stay variables, which a signature may assign to.
         program: The file to run.
 
     Raises:
-        InputError: Where the conversion fails or its process dies.
+        InputError: The conversion fails or its process dies.
     """
-    folder = output.parent
-    inputs = []
-    for index, arguments in enumerate(calibration):
-        path = folder / f"calibration{index}.npz"
-        np.savez(path, **arguments)
-        inputs.append(str(path))
-    task = {
-        "saved_model": str(saved_model),
-        "output": str(output),
-        "quantize": quantize,
-        "calibration": inputs,
-    }
-    try:
+    with tempfile.TemporaryDirectory(dir=output.parent) as folder:
+        inputs = []
+        for index, arguments in enumerate(calibration):
+            inputs.append(str(Path(folder) / f"{index}.npz"))
+            np.savez(inputs[-1], **arguments)
+        task = {
+            "saved_model": str(saved_model),
+            "output": str(output),
+            "quantize": quantize,
+            "calibration": inputs,
+            "signatures": list(signatures),
+            "variables": variables,
+        }
         # -P: this file's folder has modules named like installed ones.
         done = subprocess.run(
             [sys.executable, "-P", program],
@@ -66,9 +72,6 @@ def convert(
             text=True,
             errors="replace",
         )
-    finally:
-        for path in inputs:
-            Path(path).unlink()
     if done.returncode < 0:
         raise InputError(
             "the TFLite converter's process was ended by "
@@ -95,24 +98,32 @@ def _main() -> None:
     import tensorflow as tf
 
     task = json.load(sys.stdin)
+    signatures, quantize = task["signatures"], task["quantize"]
     converter = tf.lite.TFLiteConverter.from_saved_model(
-        task["saved_model"], signature_keys=["serving_default"]
+        task["saved_model"], signature_keys=signatures
     )
     builtins = tf.lite.OpsSet.TFLITE_BUILTINS
     converter.target_spec.supported_ops = [builtins]
-    if task["quantize"] != "none":
+    converter.experimental_enable_resource_variables = task["variables"]
+    if quantize in ("dynamic", "float16", "int8"):
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if task["quantize"] == "float16":
+    if quantize == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    if task["quantize"] == "int8":
+    if quantize == "int8":
         converter.target_spec.supported_ops = [
             tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
             builtins,
         ]
         converter.representative_dataset = lambda: (
-            ("serving_default", dict(np.load(path))) for path in task["calibration"]
+            (signatures[0], dict(np.load(path))) for path in task["calibration"]
         )
-    Path(task["output"]).write_bytes(converter.convert())
+    model = converter.convert()
+    if quantize == "weights":
+        from ai_edge_quantizer import quantizer, recipe
+
+        weights = quantizer.Quantizer(model, recipe.weight_only_wi8_afp32())
+        model = weights.quantize().quantized_model
+    Path(task["output"]).write_bytes(model)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,232 @@
+"""Stored inputs and answers of an export, and running it on them in a fresh process."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from kerasdl.export import runner
+from kerasdl.export.comparison import Answers, Comparison, Tolerance, compare
+
+from kerasdl.errors import InputError
+
+MANIFEST = "manifest.json"
+# The largest file of stored inputs and answers; fewer cases are stored if need be.
+LARGEST_PROOF = 4 << 20
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call of a signature, and what the model in Keras answers.
+
+    Attributes:
+        signature: Its name.
+        inputs: Its arguments by name.
+        expected: The outputs to compare; others are not.
+        carried: Arguments that are what the call before left under the same name.
+    """
+
+    signature: str
+    inputs: Mapping[str, np.ndarray]
+    expected: Mapping[str, np.ndarray]
+    carried: tuple[str, ...] = ()
+
+
+def save_cases(path: Path, cases: Sequence[Case]) -> None:
+    """Writes cases as one `.npz` file; whole grey levels take a byte each."""
+    arrays, order = {}, []
+    for index, case in enumerate(cases):
+        dtypes = {}
+        for name, value in case.inputs.items():
+            small = _as_bytes(value)
+            dtypes[name] = "" if small is value else value.dtype.name
+            arrays[f"{index}/in/{name}"] = small
+        for name, value in case.expected.items():
+            arrays[f"{index}/out/{name}"] = _as_bytes(value)
+        expected = {name: value.dtype.str for name, value in case.expected.items()}
+        order.append(
+            {
+                "signature": case.signature,
+                "inputs": dtypes,
+                "expected": expected,
+                "carried": case.carried,
+            }
+        )
+    arrays["order"] = np.array(json.dumps(order))
+    with open(path, "wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def _as_bytes(value: np.ndarray) -> np.ndarray:
+    """float (N, H, W, 3) of whole numbers in 0..255 as bytes; anything else as it is."""
+    if value.dtype.kind != "f" or value.ndim != 4 or not value.size:
+        return value
+    small = np.clip(value, 0, 255).astype(np.uint8)
+    return small if np.array_equal(small, value) else value
+
+
+def load_cases(path: Path) -> list[Case]:
+    """Reads what `save_cases` wrote.
+
+    Raises:
+        InputError: The file is missing or damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return [
+                Case(
+                    case["signature"],
+                    {
+                        name: arrays[f"{index}/in/{name}"].astype(dtype or None)
+                        if dtype
+                        else arrays[f"{index}/in/{name}"]
+                        for name, dtype in case["inputs"].items()
+                    },
+                    {
+                        name: arrays[f"{index}/out/{name}"].astype(dtype)
+                        for name, dtype in case["expected"].items()
+                    },
+                    tuple(case["carried"]),
+                )
+                for index, case in enumerate(json.loads(str(arrays["order"])))
+            ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: expected stored inputs and answers: {error}.") from error
+
+
+def store_cases(path: Path, cases: Sequence[Case]) -> int:
+    """Writes as many cases as `LARGEST_PROOF` allows, and returns how many.
+
+    Cases that depend on each other, of signatures that carry a state or learn, come
+    first and are all kept.
+    """
+    count = len(cases)
+    while True:
+        save_cases(path, cases[:count])
+        if count <= 1 or path.stat().st_size <= LARGEST_PROOF:
+            return count
+        count = max(1, count // 2)
+
+
+def run_cases(
+    model: Path, cases: Sequence[Case], latency: bool = True
+) -> tuple[list[dict[str, np.ndarray]], dict[str, Any]]:
+    """Runs an export on cases, in a process without kerasdl.
+
+    Args:
+        model: A `.tflite` file or the folder of a SavedModel.
+        cases: The calls, in this order, all in one process.
+        latency: Whether to measure how long the first case takes.
+
+    Returns:
+        The outputs of each call, and the process's report: `signatures`, and
+        `latency` by number of threads.
+
+    Raises:
+        InputError: The process fails or dies.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        save_cases(folder / "cases.npz", cases)
+        task = {
+            "model": str(model),
+            "cases": str(folder / "cases.npz"),
+            "outputs": str(folder / "outputs.npz"),
+            "order": json.loads(str(np.load(folder / "cases.npz")["order"])),
+            "latency": latency,
+        }
+        # -P: the program's folder has modules named like installed ones.
+        done = subprocess.run(
+            [sys.executable, "-P", runner.__file__],
+            input=json.dumps(task),
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+            capture_output=True,
+            text=True,
+            errors="replace",
+        )
+        if done.returncode:
+            lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+            raise InputError(f"{model.name}: does not run: {lines[-1]}")
+        with np.load(folder / "outputs.npz") as arrays:
+            outputs: list[dict[str, np.ndarray]] = [{} for _ in cases]
+            for key in arrays.files:
+                index, _, name = key.split("/", 2)
+                outputs[int(index)][name] = arrays[key]
+        return outputs, json.loads(done.stdout)
+
+
+def compare_cases(
+    cases: Sequence[Case], outputs: Answers, tolerances: Mapping[str, Tolerance]
+) -> dict[str, Comparison]:
+    """Compares the outputs of `run_cases` with what is expected, by signature."""
+    result = {}
+    for signature, tolerance in tolerances.items():
+        chosen = [
+            index
+            for index, case in enumerate(cases)
+            if case.signature == signature and case.expected
+        ]
+        if chosen:
+            got = [outputs[index] for index in chosen]
+            expected = [cases[index].expected for index in chosen]
+            result[signature] = compare(tolerance, got, expected)
+    return result
+
+
+def file_entry(path: Path) -> dict[str, Any]:
+    """Size in bytes and SHA-256 of a file."""
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"bytes": path.stat().st_size, "sha256": digest}
+
+
+def verify(path: str | Path) -> dict[str, Any]:
+    """Checks an export again, anywhere, by the manifest that was written with it.
+
+    The file must be the one that the manifest describes; a process without kerasdl (for
+    a `.tflite` file without TensorFlow) runs it on the stored inputs, and its answers
+    must be those of the model that was exported.
+
+    Args:
+        path: A `.tflite` file, or the folder of a SavedModel's version.
+
+    Returns:
+        `comparison` by signature, `latency` by number of threads, `signatures`.
+
+    Raises:
+        InputError: A file is missing, damaged or another one, or an answer differs.
+    """
+    path = Path(path)
+    folder = path if path.is_dir() else path.parent
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        entry = manifest if path.is_dir() else manifest[path.name]
+        files, proof = dict(entry["files"]), str(entry["proof"])
+        tolerances = {
+            name: Tolerance(**comparison["tolerance"])
+            for name, comparison in entry["comparison"].items()
+            if not comparison.get("not_stored")
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{folder / MANIFEST}: expected the manifest of {path.name}: {error!r}."
+        ) from error
+    for name, written in files.items():
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise InputError(f"{folder / MANIFEST}: names the file {name!r} elsewhere.")
+        if not (folder / name).is_file() or file_entry(folder / name) != written:
+            raise InputError(f"{folder / name}: not the file that the manifest describes.")
+    cases = load_cases(folder / Path(proof).name)
+    outputs, report = run_cases(path, cases)
+    comparisons = compare_cases(cases, outputs, tolerances)
+    for name, comparison in comparisons.items():
+        comparison.check(f"{path.name}: {name}")
+    report["comparison"] = {name: c.as_json() for name, c in comparisons.items()}
+    return report

@@ -1,0 +1,156 @@
+"""Runs an exported model on stored cases: a program of its own, without kerasdl.
+
+For a `.tflite` file it needs ai-edge-litert and NumPy alone, for a SavedModel TensorFlow.
+`run_cases` starts it as a process, so that what it finds is what another machine finds.
+"""
+
+import contextlib
+import json
+import os
+import sys
+import time
+
+import numpy as np
+
+# Seconds and calls that measuring a latency takes at most, after two calls to warm up.
+_SECONDS, _CALLS = 1.0, 200
+
+
+class _Device:
+    def __init__(self, path, threads=None):
+        from ai_edge_litert.interpreter import Interpreter
+
+        self._interpreter = Interpreter(path, num_threads=threads)
+        self._runners = {}
+
+    def run(self, signature, inputs):
+        if signature not in self._runners:
+            runner = self._interpreter.get_signature_runner(signature)
+            self._runners[signature] = runner
+        # Without a copy the result lies in memory that the next call writes to.
+        outputs = self._runners[signature](**inputs)
+        return {name: np.array(value) for name, value in outputs.items()}
+
+    def signatures(self):
+        def specs(details):
+            return {
+                name: {
+                    "dtype": np.dtype(detail["dtype"]).name,
+                    "shape": detail["shape_signature"].tolist(),
+                }
+                for name, detail in sorted(details.items())
+            }
+
+        return {
+            name: {
+                "inputs": specs(runner.get_input_details()),
+                "outputs": specs(runner.get_output_details()),
+            }
+            for name in self._interpreter.get_signature_list()
+            for runner in [self._interpreter.get_signature_runner(name)]
+        }
+
+    def delegated(self):
+        """How many of the main graph's nodes run in XNNPACK or one by one."""
+        names = [op["op_name"] for op in self._interpreter._get_ops_details()]
+        delegates = [name for name in names if name.startswith("DELEGATE")]
+        return {"partitions": len(delegates), "nodes": len(names)}
+
+
+class _Served:
+    def __init__(self, path, threads=None):
+        import tensorflow as tf
+
+        del threads
+        self._tf = tf
+        self._model = tf.saved_model.load(path)
+
+    def run(self, signature, inputs):
+        function = self._model.signatures[signature]
+        _, specs = function.structured_input_signature
+        tensors = {
+            name: self._tf.constant(value.tolist() if value.dtype.kind == "S" else value)
+            if specs[name].dtype == self._tf.string
+            else self._tf.constant(value, specs[name].dtype)
+            for name, value in inputs.items()
+        }
+        return {name: value.numpy() for name, value in function(**tensors).items()}
+
+    def signatures(self):
+        def specs(tensors):
+            return {
+                name: {"dtype": spec.dtype.name, "shape": spec.shape.as_list()}
+                for name, spec in sorted(tensors.items())
+            }
+
+        return {
+            name: {
+                "inputs": specs(function.structured_input_signature[1]),
+                "outputs": specs(function.structured_outputs),
+            }
+            for name, function in self._model.signatures.items()
+        }
+
+
+def _latency(model, signature, inputs):
+    for _ in range(2):
+        model.run(signature, inputs)
+    times, end = [], time.perf_counter() + _SECONDS
+    while len(times) < 5 or (time.perf_counter() < end and len(times) < _CALLS):
+        start = time.perf_counter()
+        model.run(signature, inputs)
+        times.append(1e3 * (time.perf_counter() - start))
+    return {
+        "median_ms": round(float(np.median(times)), 4),
+        "p99_ms": round(float(np.percentile(times, 99)), 4),
+        "calls": len(times),
+    }
+
+
+def main():
+    """Reads the task from standard input, writes outputs and a report."""
+    # Only the report may reach standard output, and libraries write there.
+    report_to = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    task = json.load(sys.stdin)
+    kind = _Served if os.path.isdir(task["model"]) else _Device
+    model = kind(task["model"])
+    # The details are those of the file, before any call gave shapes.
+    report = {"signatures": model.signatures()}
+    outputs, last, first = {}, {}, None
+    with np.load(task["cases"]) as arrays:
+        for index, case in enumerate(task["order"]):
+            inputs = {
+                name: np.asarray(arrays[f"{index}/in/{name}"], dtype)
+                if dtype
+                else arrays[f"{index}/in/{name}"]
+                for name, dtype in case["inputs"].items()
+            }
+            # What a case does not give, the call before it has left: a state.
+            carried = {name: last[name] for name in case.get("carried", ())}
+            inputs |= carried
+            last = model.run(case["signature"], inputs)
+            first = first or (case["signature"], inputs)
+            outputs |= {f"{index}/out/{name}": value for name, value in last.items()}
+    np.savez(task["outputs"], **outputs)
+    if task["latency"]:
+        report["latency"] = {
+            f"{threads} thread{'s' * (threads > 1)}": _latency(
+                kind(task["model"], threads), *first
+            )
+            for threads in ((1, 2) if kind is _Device else (0,))
+        }
+    if kind is _Device:
+        fresh = kind(task["model"])
+        with contextlib.suppress(Exception):
+            fresh.run(*first)
+            report["xnnpack"] = fresh.delegated()
+    json.dump(report, report_to)
+    report_to.close()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Exception as error:
+        sys.exit(f"{type(error).__name__}: {error}")

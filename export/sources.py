@@ -1,0 +1,52 @@
+"""What the `model` of an export may be, and the subject that it becomes."""
+
+from pathlib import Path
+from typing import Any
+
+from kerasdl.export.subject import Request, Subject
+
+from kerasdl.errors import InputError
+
+
+def open_subject(model: Any, request: Request) -> Subject:
+    """The subject of exports that `model` names or is.
+
+    Args:
+        model: A `keras.Model`, a `.keras` file, a workdir, or a captioner.
+        request: What is asked for.
+
+    Raises:
+        InputError: It is none of these, or a damaged one.
+    """
+    if isinstance(model, (str, Path)):
+        path = Path(model)
+        if path.is_dir():
+            from kerasdl.export.jobs import load_job
+
+            return load_job(path)
+        if path.suffix != ".keras" or not path.is_file():
+            raise InputError(
+                "--model must be a workdir or a .keras file, got "
+                f"{'the file ' if path.is_file() else ''}{str(path)!r}."
+            )
+        model = _load(path)
+    from kerasdl.export.keras_model import KerasModel
+
+    return KerasModel(model)
+
+
+def _load(path: Path) -> Any:
+    from kerasdl.training.command import import_tensorflow
+
+    import_tensorflow()
+    import keras
+
+    import kerasdl.layers
+    import kerasdl.models.captioner  # registers the classes that the file may name
+
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except Exception as error:  # a damaged file raises any of a dozen kinds
+        from kerasdl.export.keras_model import first_line
+
+        raise InputError(f"{path}: cannot be loaded: {first_line(error)}") from error
