@@ -4,12 +4,14 @@ NumPy alone, so that an export can be checked again wherever it runs.
 """
 
 import dataclasses
+import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from kerasdl.errors import InputError
 
@@ -67,8 +69,8 @@ class Comparison:
             shares = " of their range" if self.tolerance.kind == "values" else ""
             raise InputError(
                 f"{what} differs from the model: its scores by up to "
-                f"{self.largest_difference:.3g}{shares}, allowed "
-                f"{self.tolerance.difference:g}; nothing was written."
+                f"{self.largest_difference:.3g}, allowed "
+                f"{self.tolerance.difference:g}{shares}; nothing was written."
             )
         least = self.tolerance.least_agreeing(self.examples)
         if self.agreeing < least:
@@ -135,10 +137,25 @@ def _joined(answers: Answers, name: str) -> np.ndarray:
     return np.concatenate([answer[name] for answer in answers])
 
 
+def _words_agree(got: Answers, expected: Answers) -> np.ndarray:
+    """For each sample, whether all outputs of strings are equal."""
+    agree = []
+    for answer, wanted in zip(got, expected, strict=True):
+        rows = np.ones(len(next(iter(wanted.values()))), bool)
+        for name, value in wanted.items():
+            if value.dtype == object:
+                rows &= np.array(
+                    [a == b for a, b in zip(answer[name], value, strict=True)], bool
+                )
+        agree.append(rows)
+    return np.concatenate(agree)
+
+
 def _classes(tolerance: Tolerance, got: Answers, expected: Answers):
-    """Classes, by the output `probabilities`, (N, K)."""
+    """Classes, by the output `probabilities`, (N, K), and whatever is told in words."""
     ours, theirs = _joined(got, "probabilities"), _joined(expected, "probabilities")
     same = ours.argmax(axis=1) == theirs.argmax(axis=1)
+    same &= _words_agree(got, expected)
     return len(same), int(same.sum()), float(np.abs(ours - theirs).max(initial=0.0))
 
 
@@ -147,20 +164,42 @@ def _captions(tolerance: Tolerance, got: Answers, expected: Answers):
     name = "tokens" if "tokens" in expected[0] else "caption"
     ours, theirs = _joined(got, name), _joined(expected, name)
     same = ours == theirs
-    same = same.all(axis=tuple(range(1, same.ndim)))
+    same = same.all(axis=tuple(range(1, same.ndim))) & _words_agree(got, expected)
     scores = np.abs(_joined(got, "score") - _joined(expected, "score"))[same]
     return len(same), int(same.sum()), float(scores.max(initial=0.0))
 
 
 def _pictures(tolerance: Tolerance, got: Answers, expected: Answers):
-    """Pictures, each of its own size: the mean difference in grey levels of the worst."""
+    """Pictures, each of its own size: the mean difference in grey levels of the worst.
+
+    Encoded ones are decoded; two that differ in size differ without bound.
+    """
     differences = [
-        float(np.abs(np.rint(answer[name]).astype(np.float64) - value).mean())
+        _difference_of_pictures(ours, theirs)
         for answer, wanted in zip(got, expected, strict=True)
         for name, value in wanted.items()
+        for ours, theirs in zip(answer[name], value, strict=True)
     ]
     same = sum(difference <= SAME_GREY for difference in differences)
     return len(differences), int(same), max(differences, default=0.0)
+
+
+def _difference_of_pictures(ours: Any, theirs: Any) -> float:
+    if isinstance(theirs, bytes):
+        if ours == theirs:  # a status, or a picture that is the same to the bit
+            return 0.0
+        ours, theirs = _decoded(ours), _decoded(theirs)
+        if ours is None or theirs is None or ours.shape != theirs.shape:
+            return math.inf
+    return float(np.abs(np.rint(ours).astype(np.float64) - theirs).mean())
+
+
+def _decoded(data: bytes) -> np.ndarray | None:
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return np.asarray(image.convert("RGB"))
+    except OSError:
+        return None
 
 
 KINDS: dict[str, Callable] = {

@@ -1,8 +1,8 @@
 """Keras layers in forms that LiteRT's converter takes, and models rebuilt with them.
 
-A model is rebuilt from its configuration, in memory, and gets the weights of the original:
-recurrent layers of Keras become those of kerasdl, or run their own cell in kerasdl's loop;
-`TimeDistributed` folds time into the batch. The original is never changed.
+A model is rebuilt from its configuration, in memory, and gets the weights of the
+original: recurrent layers of Keras become those of kerasdl, or run their own cell in
+kerasdl's loop; `TimeDistributed` folds time into the batch. The original never changes.
 """
 
 import contextlib
@@ -15,8 +15,8 @@ import tensorflow as tf
 
 import kerasdl
 from kerasdl.layers import from_keras
-from kerasdl.ops.sequences import select_rows, step_count, time_major_mask
-from kerasdl.ops.time_loop import time_loop
+from kerasdl.ops.scan import scan
+from kerasdl.ops.sequences import select_rows
 
 _PACKAGE = "kerasdl_export"
 # The states that recurrent layers start from and end with, by layer, while streaming.
@@ -34,7 +34,7 @@ def carried_states(states: dict[int, list[tf.Tensor]]) -> Iterator[None]:
 
 
 class Looped:
-    """Mixed into a `keras.layers.RNN`: any cell, run by `kerasdl.ops.time_loop`."""
+    """Mixed into a `keras.layers.RNN`: any cell, run by `kerasdl.ops.scan`."""
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
         """Runs the cell over time, in the place of `keras.layers.RNN.inner_loop`."""
@@ -47,9 +47,10 @@ class Looped:
         if self.go_backwards:
             sequences = tf.reverse(sequences, axis=[1])
             mask = None if mask is None else tf.reverse(mask, axis=[1])
-        counts = time_major_mask(mask)
+        counts = None
         elements = [tf.transpose(sequences, (1, 0, 2))]  # (T, N, D)
-        if counts is not None:
+        if mask is not None:
+            counts = tf.transpose(tf.cast(mask, tf.bool))[..., tf.newaxis]  # (T, N, 1)
             elements.append(counts)
         states = keras.tree.flatten(initial_state)
         options = {"training": training} if self.cell._call_has_training_arg else {}
@@ -76,12 +77,12 @@ class Looped:
         else:
             first = states[0]  # of a state from zero, the output before this step
         emitted = [tf.TensorSpec((sequences.shape[0], width), self.compute_dtype)]
-        (last, *states), (outputs,) = time_loop(
+        (last, *states), (outputs,) = scan(
             step,
             [first, *states],
             elements,
             emitted,
-            step_count(sequences),
+            sequences.shape[1] or tf.shape(sequences)[1],
             unroll=self.unroll,
         )
         outputs = tf.transpose(outputs, (1, 0, 2))  # (N, T, H)
@@ -207,7 +208,8 @@ def structure_of(model: keras.Model) -> tuple[Any, list[str], list[str]]:
     graph = getattr(model, "_functional", model)
     struct = graph._outputs_struct
     keyed = sorted(map(str, struct)) if isinstance(struct, dict) else None
-    return graph._inputs_struct, list(graph.input_names), keyed or graph.output_names
+    names = [tensor._keras_history.operation.name for tensor in graph.inputs]
+    return graph._inputs_struct, names, keyed or list(graph.output_names)
 
 
 def layers_of(
@@ -227,3 +229,10 @@ def layers_of(
             for name in ("layer", "forward_layer", "backward_layer"):
                 inner.append(getattr(layer, name, None))
             waiting += reversed(inner)
+
+
+def run_with(
+    model: keras.Model, inputs: tf.Tensor, form_of: Callable[[Any], Any]
+) -> tf.Tensor:
+    """Runs a functional model, each operation in the form that `form_of` gives for it."""
+    return model._run_through_graph(inputs, operation_fn=form_of)

@@ -24,7 +24,8 @@ EXAMPLES = 50
 
 def define_export_flags(output: str) -> None:
     """Defines the flags that both exports have; `output` describes `--output`."""
-    flags.DEFINE_string("workdir", None, "The folder that a trainer wrote.")
+    flags.DEFINE_string("model", "", "A workdir, or a .keras file.")
+    flags.DEFINE_string("workdir", "", "Another name of --model.")
     flags.DEFINE_string("output", None, output)
     flags.DEFINE_multi_string(
         "inputs",
@@ -34,7 +35,20 @@ def define_export_flags(output: str) -> None:
     flags.DEFINE_integer(
         "examples", EXAMPLES, "How many inputs to compare the export on.", lower_bound=1
     )
-    flags.mark_flags_as_required(["workdir", "output"])
+    flags.DEFINE_string(
+        "representative", "", "A .npy or .npz file of real inputs of a Keras model."
+    )
+    flags.mark_flag_as_required("output")
+    flags.register_multi_flags_validator(
+        ["model", "workdir"],
+        lambda given: bool(given["model"]) != bool(given["workdir"]),
+        "Flag --model=W|M.keras (or --workdir=W) must have a value, one of the two.",
+    )
+
+
+def given_model() -> str:
+    """What `--model` or `--workdir` names."""
+    return flags.FLAGS.model or flags.FLAGS.workdir
 
 
 def export_examples(
@@ -44,12 +58,12 @@ def export_examples(
 
     Args:
         job: Whose inputs.
-        split: Of the run's data set; not read where `files` are given.
+        split: Of the run's data set; not read if `files` are given.
         count: How many at most.
         files: What `--inputs` names.
 
     Raises:
-        InputError: Where there is none, or more than `MOST_BROKEN` are broken.
+        InputError: There is none, or more than `MOST_BROKEN` are broken.
     """
     if files:
         given = [e for e in given_examples(job.input_kind, files) if e.data][:count]
@@ -79,22 +93,30 @@ def given_examples(input_kind: str, files: Sequence[str]) -> list[Example]:
     ]
 
 
-def print_summary(path: Path, description: dict[str, Any]) -> None:
+def print_summary(path: Path, entry: dict[str, Any]) -> None:
     """Says what was written and how it compares."""
-    print(f"{path}: {description['bytes'] / 2**20:.1f} MiB")
-    for name, comparison in description["comparison"].items():
-        print(
-            f"{name}: {comparison['agreeing']} of {comparison['examples']} answers as "
-            f"the model's, scores within {comparison['largest_difference']:.2g}"
-        )
-    accuracy = description.get("accuracy")
+    print(f"{path}: {entry['bytes'] / 2**20:.1f} MiB")
+    print_report(entry)
+    accuracy = entry.get("accuracy")
     if accuracy:
         print(
             f"accuracy: {accuracy['export']:.4f} on {accuracy['examples']} inputs, the "
             f"model's {accuracy['model']:.4f}"
         )
-    latency = description["latency"]
-    print(f"latency: {latency['median_ms']} ms (median of {latency['inputs']}, batch 1)")
+
+
+def print_report(report: dict[str, Any]) -> None:
+    """Says how answers compare, and how long one takes."""
+    for name, comparison in report["comparison"].items():
+        print(
+            f"{name}: {comparison['agreeing']} of {comparison['examples']} answers as "
+            f"the model's, within {comparison['largest_difference']:.2g}"
+        )
+    for threads, each in report["latency"]["threads"].items():
+        print(
+            f"latency: {each['median_ms']} ms (median of {each['calls']} calls), "
+            f"{each['p99_ms']} ms (99 %); threads: {threads}"
+        )
 
 
 def spread_flag(argv: Sequence[str], flag: str) -> list[str]:

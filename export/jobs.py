@@ -1,22 +1,24 @@
-"""What a job gives to the exports, and which module holds each job.
+"""Trained runs as subjects of exports, and which module holds each job.
 
-A new job is one module with a subclass of `Job` and a line in `JOBS`; the commands, the
-files they write and the manifests are shared.
+A new job is one module with a subclass of `Job`, or of `PictureJob` if pictures go in,
+and a line in `JOBS`; the commands, the files they write and the manifests are shared.
 """
 
 import abc
-import dataclasses
 import importlib
-import math
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
+from kerasdl.export.comparison import Tolerance
+from kerasdl.export.proof import Case, file_entry
+from kerasdl.export.subject import SERVING, Accuracy, Export, Request, Subject
 
 from kerasdl.errors import InputError
-from kerasdl.training.workdir import read_run
+from kerasdl.runs import read_run
 
 JOBS = {
     "captioning": "kerasdl.export.captioning:CaptioningJob",
@@ -24,11 +26,16 @@ JOBS = {
     "text": "kerasdl.export.text:TextJob",
     "transfer": "kerasdl.export.transfer:TransferJob",
 }
+# As `SERVING`, with a status for each row: a broken input answers alone.
+EACH = "serving_each"
+# Training inputs from which int8 measures the ranges of the activations.
+CALIBRATION = 500
+# Pictures that the Keras model answers at once.
+BATCH = 32
+# Of a difference of two shares, which may be that very loss.
+ROUNDING = 1e-9
 
 _Item = TypeVar("_Item")
-
-# The one signature that every export has.
-SERVING = "serving_default"
 
 
 @dataclass(frozen=True)
@@ -54,86 +61,38 @@ def evenly(items: Sequence[_Item], count: int) -> list[_Item]:
     return [items[place] for place in places]
 
 
-@dataclass(frozen=True)
-class Tolerance:
-    """What an export may differ by from the model in Keras.
+def module_of(model: Any) -> Any:
+    """A `tf.Module` with the variables of a model.
 
-    Attributes:
-        agreement: The least share of the examples with the same answer.
-        difference: The largest difference of a score, where both score one answer.
+    The variables alone: saving the Keras objects would tie the SavedModel to their
+    classes.
     """
+    import tensorflow as tf
 
-    agreement: float
-    difference: float
-
-    def least_agreeing(self, examples: int) -> int:
-        """How many of the examples must have the same answer.
-
-        From 10 examples on one may always differ: two answers can be as good as equally
-        probable, and rounding then decides between them.
-        """
-        may_differ = math.floor((1 - self.agreement) * examples + 1e-9)
-        return examples - max(may_differ, 1 if examples >= 10 else 0)
+    module = tf.Module()
+    module.weights = [variable.value for variable in model.variables]
+    return module
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """What an export did differ by.
-
-    Attributes:
-        examples: How many inputs were compared.
-        agreeing: On how many the answers were the same.
-        largest_difference: Of a score, where both score one answer.
-        tolerance: What is allowed.
-    """
-
-    examples: int
-    agreeing: int
-    largest_difference: float
-    tolerance: Tolerance
-
-    def check(self, what: str) -> None:
-        """Raises InputError where `what` differs by more than is allowed."""
-        if not self.largest_difference <= self.tolerance.difference:  # NaN fails too
-            raise InputError(
-                f"{what} differs from the model: its scores by up to "
-                f"{self.largest_difference:.3g}, allowed {self.tolerance.difference:g}; "
-                "nothing was written."
-            )
-        least = self.tolerance.least_agreeing(self.examples)
-        if self.agreeing < least:
-            raise InputError(
-                f"{what} differs from the model: {self.agreeing} of {self.examples} "
-                f"answers are the same, at least {least} must be; nothing was written."
-            )
-
-    def as_json(self) -> dict[str, Any]:
-        """The object that a manifest holds."""
-        return {
-            "examples": self.examples,
-            "agreeing": self.agreeing,
-            "largest_difference": self.largest_difference,
-            "least_agreeing": self.tolerance.least_agreeing(self.examples),
-            "difference_allowed": self.tolerance.difference,
-        }
+def add_labels(module: Any, labels: Sequence[str]) -> None:
+    """Puts labels.txt into a SavedModel's assets, in the order of the outputs."""
+    add_asset(module, "labels.txt", "".join(f"{label}\n" for label in labels))
 
 
-@dataclass(frozen=True)
-class Accuracy:
-    """How often an export, and the Keras model, are right on the validation split.
+def add_asset(module: Any, name: str, text: str) -> None:
+    """Puts a text file into a SavedModel's assets."""
+    import tensorflow as tf
 
-    Attributes:
-        examples: How many inputs it is measured on.
-        export: The share that the export has right.
-        model: The share that the Keras model has right.
-    """
-
-    examples: int
-    export: float
-    model: float
+    # Kept by the module until the SavedModel, which copies the file, is written.
+    folder = tempfile.TemporaryDirectory()
+    path = Path(folder.name) / name
+    path.write_text(text, encoding="utf-8")
+    key = name.partition(".")[0]
+    setattr(module, f"{key}_folder", folder)
+    setattr(module, f"{key}_asset", tf.saved_model.Asset(str(path)))
 
 
-class Job(abc.ABC):
+class Job(Subject):
     """A trained run as the exports see it.
 
     Args:
@@ -143,28 +102,36 @@ class Job(abc.ABC):
     Attributes:
         name: The job's name in config.json.
         input_kind: What one input is: `"picture"`, a file, or `"text"`, a line of one.
+        signatures: What `Request.signatures` may hold.
+        model: The Keras model.
     """
 
     name: ClassVar[str]
     input_kind: ClassVar[str] = "picture"
+    signatures: ClassVar[Sequence[str]] = ("infer",)
+    model: Any
 
     def __init__(self, workdir: Path, config: Mapping[str, Any]) -> None:
         self.workdir = workdir
         self.config = config
 
+    def source(self) -> dict[str, Any]:
+        """Size and digest of the run's model."""
+        return file_entry(self.workdir / "model.keras")
+
     @abc.abstractmethod
     def examples(self, split: str, count: int) -> list[Example]:
-        """Inputs of a split, or of `train` where that split is empty.
+        """Inputs of a split, or of `train` if that split is empty.
 
-        They are taken evenly from the whole of it, so that all classes come even where
-        the split is sorted by class.
+        They are taken evenly from the whole of it, so that all classes come even if the
+        split is sorted by class.
 
         Args:
             split: `train` or `val`.
             count: How many at most.
 
         Raises:
-            InputError: Where the data set cannot be read any more.
+            InputError: The data set cannot be read any more.
         """
 
     @abc.abstractmethod
@@ -172,105 +139,335 @@ class Job(abc.ABC):
         """`example`, if it can be read.
 
         Raises:
-            InputError: Where it cannot, naming it.
+            InputError: It cannot; names it.
         """
 
-    @abc.abstractmethod
-    def serving_module(self) -> tuple[Any, dict[str, Any]]:
-        """The `tf.Module` to save, and its signatures by name, `SERVING` among them."""
+    def given(self, split: str, count: int, files: Sequence[str] = ()) -> list[Example]:
+        """Readable inputs of a split, or from the files that a request names."""
+        from kerasdl.export import inputs
 
-    @abc.abstractmethod
-    def compare_serving(
-        self, signatures: Mapping[str, Any], examples: Sequence[Example]
-    ) -> dict[str, Comparison]:
-        """Compares a reloaded SavedModel with the model in Keras, by signature."""
+        return inputs.export_examples(self, split, count, files)
 
-    @abc.abstractmethod
-    def device_module(self) -> tuple[Any, dict[str, Any]]:
-        """As `serving_module`: the one signature `SERVING`, on tensors, a batch of 1."""
+    def check(self, request: Request) -> None:
+        """Raises InputError if this job cannot give what is asked for."""
+        unknown = [name for name in request.signatures if name not in self.signatures]
+        if unknown:
+            raise InputError(
+                f"`signatures`: the {self.name} job exports "
+                f"{', '.join(self.signatures)}, got {unknown[0]!r}."
+            )
+        for name in ("representative", "labels", "vocabulary"):
+            if getattr(request, name) is not None:
+                raise InputError(f"`{name}` is what the run itself gives; got one.")
 
-    @abc.abstractmethod
-    def device_files(self) -> dict[str, str]:
-        """The text files that go into a TFLite file's zip, by name."""
-
-    @abc.abstractmethod
-    def device_metadata(self) -> dict[str, Any]:
-        """What a predictor must know: `input`, and what the job adds."""
-
-    @abc.abstractmethod
-    def device_inputs(self, examples: Sequence[Example]) -> list[dict[str, np.ndarray]]:
-        """The device signature's arguments for each example."""
-
-    @abc.abstractmethod
-    def compare_device(
-        self,
-        outputs: Sequence[Mapping[str, np.ndarray]],
-        examples: Sequence[Example],
-        quantize: str,
-    ) -> Comparison:
-        """Compares what a TFLite file returned for each example with Keras's model."""
-
-    def prepare(self, quantize: str) -> None:
-        """Settles, before a TFLite file is made, what depends on how it is quantised."""
-        del quantize
-
-    def resize(self, size: int) -> None:
-        """Sets the side of a TFLite file's input, where the job leaves a choice."""
-        raise InputError(
-            f"--size: the input of the {self.name} job has the size that it was trained "
-            f"with, got {size}."
-        )
-
-    def measure_accuracy(
-        self, answer: Callable[[Example], Mapping[str, np.ndarray]]
+    def accuracy(
+        self, answer: Callable[[Example], Mapping[str, np.ndarray]], allowed: float
     ) -> Accuracy | None:
-        """How often an export is right; `None` where nobody can tell.
+        """How often an export is right on the validation split, if anyone can tell.
 
         Args:
             answer: The outputs of `SERVING` for one input, a batch of 1.
-        """
-        del answer
-        return None
-
-    def accuracy_loss(self, quantize: str, examples: int) -> float:
-        """How much accuracy an export may lose, of those whose accuracy is measured.
-
-        Args:
-            quantize: How it was quantised.
-            examples: How many inputs its accuracy is measured on.
-        """
-        del quantize, examples
-        return 0.0
-
-    def accuracy(
-        self,
-        answer: Callable[[Example], Mapping[str, np.ndarray]],
-        quantize: str = "none",
-    ) -> dict[str, Any]:
-        """The object that a manifest holds of `measure_accuracy`; empty for `None`.
+            allowed: The share that the export may lose.
 
         Raises:
-            InputError: The export loses more than `accuracy_loss`.
+            InputError: The export loses more.
         """
-        measured = self.measure_accuracy(answer)
-        if measured is None:
-            return {}
-        loss = self.accuracy_loss(quantize, measured.examples)
-        if measured.export < measured.model - loss:
+        triples = [
+            (label, expected, np.asarray(answer(example)["probabilities"])[0].argmax())
+            for label, expected, example in self.labelled()
+        ]
+        if not triples:
+            return None
+        truth, model, export = np.array(triples).T
+        accuracy = Accuracy(
+            len(truth),
+            float((export == truth).mean()),
+            float((model == truth).mean()),
+            allowed,
+        )
+        if accuracy.export < accuracy.model - allowed - ROUNDING:
             raise InputError(
-                f"the export is right on {measured.export:.4f} of {measured.examples} "
-                f"validation {self.input_kind}s, the model on {measured.model:.4f}; at "
-                f"most {loss:.4g} less is allowed; nothing was written."
+                f"the export is right on {accuracy.export:.4f} of {accuracy.examples} "
+                f"validation {self.input_kind}s, the model on {accuracy.model:.4f}; at "
+                f"most {allowed:.4g} less is allowed; nothing was written."
             )
-        return {"split": "val", **dataclasses.asdict(measured)}
+        return accuracy
+
+    def labelled(self) -> Iterator[tuple[int, int, Example]]:
+        """Label, class by the Keras model and input of the validation split."""
+        return iter(())
+
+
+class PictureJob(Job):
+    """A job whose inputs are pictures; what differs is below `answers`.
+
+    Attributes:
+        preparation: How a picture becomes S x S; see `prepare_picture`.
+        images_signature: The name of the SavedModel's signature on image tensors.
+        outputs: What encoded pictures are answered with; all that `named` gives if empty.
+        tensors, encoded: What the SavedModel's signatures may differ by.
+        on_device: What a `.tflite` file may differ by, by quantisation.
+    """
+
+    preparation: str = "squash"
+    images_signature: ClassVar[str]
+    outputs: ClassVar[Sequence[str]] = ()
+    tensors: ClassVar[Tolerance]
+    encoded: ClassVar[Tolerance]
+    on_device: ClassVar[Mapping[str, Tolerance]]
+
+    @property
+    @abc.abstractmethod
+    def size(self) -> int:
+        """The side S of the input in pixels."""
+
+    @abc.abstractmethod
+    def graph(self, images: Any, model: Any) -> dict[str, Any]:
+        """Numbers for float32 (N, S, S, 3), RGB in 0..255, in TensorFlow's graph."""
+
+    def named(self, numbers: dict[str, Any]) -> dict[str, Any]:
+        """What a SavedModel answers, from the numbers that `graph` gives."""
+        return numbers
+
+    @abc.abstractmethod
+    def expected(self, answers: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The same as `named` of the Keras model's answers, in NumPy."""
+
+    def answers(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """What the Keras model answers for images (N, S, S, 3)."""
+        parts = [
+            self.graph(images[start : start + BATCH], self.model)
+            for start in range(0, len(images), BATCH)
+        ]
+        return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+
+    def device_model(self, request: Request) -> Any:
+        """The model that a `.tflite` file is made of."""
+        del request
+        return self.model
+
+    def readable(self, example: Example) -> Example:
+        """`example`, if it is a whole picture."""
+        from kerasdl.data.pictures.decoding import decode_picture
+
+        decode_picture(example.data, example.name)
+        return example
+
+    def image(self, example: Example) -> np.ndarray:
+        """float32 (1, S, S, 3) of an example, by Pillow."""
+        from kerasdl.data.pictures.decoding import decode_picture, prepare_picture
+
+        image = decode_picture(example.data, example.name)
+        prepared = prepare_picture(image, self.size, self.preparation)
+        return prepared[np.newaxis].astype(np.float32)
+
+    def served(self, request: Request) -> Export:
+        """Signatures on encoded pictures and on image tensors; see the module's job."""
+        import tensorflow as tf
+
+        from kerasdl.data.pictures.graph import decode_and_prepare
+
+        self.check(request)
+        size = self.size
+
+        answer = of_any_batch(lambda images: self.named(self.graph(images, self.model)))
+        module = module_of(self.model)
+        add_encoded_signatures(
+            module,
+            lambda data: decode_and_prepare(data, size, self.preparation),
+            tf.zeros((size, size, 3)),
+            answer,
+            self.outputs,
+        )
+        images = tf.TensorSpec((None, size, size, 3), tf.float32, name="images")
+        module.on_images = tf.function(answer, input_signature=[images])
+        examples = self.given("val", request.examples, request.inputs)
+        pixels = np.concatenate([self.image(example) for example in examples])
+        rows = self.expected(self.answers(pixels))
+        encoded = {n: v for n, v in rows.items() if n in (self.outputs or rows)}
+        cases = encoded_cases([example.data for example in examples], encoded)
+        cases.append(Case(self.images_signature, {"images": pixels}, rows))
+        return Export(
+            module,
+            {
+                SERVING: module.on_bytes,
+                EACH: module.on_each,
+                self.images_signature: module.on_images,
+            },
+            cases,
+            {
+                SERVING: self.encoded,
+                EACH: self.encoded,
+                self.images_signature: self.tensors,
+            },
+        )
+
+    def device(self, request: Request) -> Export:
+        """`serving_default(image: float[B, S, S, 3]) -> the numbers of `graph``."""
+        import tensorflow as tf
+
+        self.check(request)
+        size = self.size
+        model = self.device_model(request)
+        module = module_of(model)
+        shape = (request.batch or 1, size, size, 3)
+        module.on_image = tf.function(
+            lambda image: self.graph(image, model),
+            input_signature=[tf.TensorSpec(shape, tf.float32, name="image")],
+        )
+        examples = self.given("val", request.examples, request.inputs)
+        images = np.concatenate([self.image(example) for example in examples])
+        expected = self.answers(images)
+        export = Export(
+            module,
+            {SERVING: module.on_image},
+            [
+                Case(
+                    SERVING,
+                    {"image": images[start : start + shape[0]]},
+                    {n: v[start : start + shape[0]] for n, v in expected.items()},
+                )
+                for start in range(0, len(images) - shape[0] + 1, shape[0])
+            ],
+            {SERVING: self.on_device[request.quantize]},
+            metadata={
+                "input": {
+                    "name": "image",
+                    "kind": "picture",
+                    "shape": list(shape),
+                    "preparation": self.preparation,
+                    "channels": "RGB",
+                    "range": [0, 255],
+                }
+            },
+        )
+        if request.quantize == "int8":
+            export.calibration = (
+                {"image": np.repeat(self.image(example), shape[0], axis=0)}
+                for example in self.given("train", CALIBRATION, request.inputs)
+            )
+        return export
+
+
+# What `EACH` says of a row that is none.
+BROKEN = "expected a whole JPEG, PNG, BMP or WebP picture"
+
+
+def of_any_batch(answer: Callable) -> Callable:
+    """`answer`, from pictures (N, ...) to outputs by name, that takes N = 0 too.
+
+    TensorFlow's optimiser moves a BatchNorm's factor before a convolution, and fails to
+    where there are no samples; so an empty batch is answered with one blank sample.
+    """
+    import tensorflow as tf
+
+    def answer_any(pictures):
+        count = tf.shape(pictures)[0]
+        missing = tf.cast(tf.equal(count, 0), tf.int32)
+        edges = [[0, missing]] + [[0, 0]] * (pictures.shape.rank - 1)
+        results = answer(tf.pad(pictures, edges))
+        return {name: value[:count] for name, value in results.items()}
+
+    return answer_any
+
+
+def add_encoded_signatures(
+    module: Any, read: Callable, blank: Any, answer: Callable, outputs: Sequence[str] = ()
+) -> None:
+    """Adds the signatures on encoded pictures to a module, `on_bytes` and `on_each`.
+
+    Args:
+        module: A `tf.Module`.
+        read: From a scalar string to a picture, a tensor; may fail when run.
+        blank: What takes the place of a picture that cannot be read.
+        answer: From a batch of pictures to outputs by name.
+        outputs: The names that encoded pictures are answered with; all by default.
+    """
+    import tensorflow as tf
+
+    def guarded(data):
+        # The one construct of a graph that goes on after an operation has failed.
+        whole = tf.data.Dataset.from_tensors(data).map(lambda d: (read(d), True))
+        broken = tf.data.Dataset.from_tensors((blank, False))
+        whole = whole.ignore_errors().concatenate(broken)
+        return whole.take(1).get_single_element()
+
+    spec = tf.TensorSpec((None,), tf.string, name="image_bytes")
+
+    @tf.function(input_signature=[spec], autograph=False)
+    def on_each(image_bytes):
+        pictures, whole = tf.map_fn(
+            guarded,
+            image_bytes,
+            fn_output_signature=(
+                tf.TensorSpec(blank.shape, blank.dtype),
+                tf.TensorSpec((), tf.bool),
+            ),
+        )
+        results = {
+            n: v for n, v in answer(pictures).items() if not outputs or n in outputs
+        }
+        for name, value in results.items():
+            rows = tf.reshape(whole, [-1] + [1] * (value.shape.rank - 1))
+            results[name] = tf.where(rows, value, tf.zeros((), value.dtype))
+        return results | {"status": tf.where(whole, "", BROKEN)}
+
+    @tf.function(input_signature=[spec], autograph=False)
+    def on_bytes(image_bytes):
+        results = dict(on_each(image_bytes))
+        broken = tf.where(tf.not_equal(results.pop("status"), ""))[:, 0]
+        check = tf.debugging.Assert(
+            tf.equal(tf.size(broken), 0), [f"{BROKEN}; broken are the rows", broken]
+        )
+        with tf.control_dependencies([check]):
+            return {name: tf.identity(value) for name, value in results.items()}
+
+    module.on_each, module.on_bytes = on_each, on_bytes
+
+
+def encoded_cases(data: Sequence[bytes], rows: Mapping[str, np.ndarray]) -> list[Case]:
+    """Calls with encoded pictures: each alone, all at once with one broken, and none.
+
+    Args:
+        data: The pictures.
+        rows: What the model answers, a row for each.
+    """
+
+    def call(signature, pictures, outputs):
+        inputs = {"image_bytes": strings(pictures)}
+        return Case(signature, inputs, dict(outputs))
+
+    def part(start, end):
+        return {name: value[start:end] for name, value in rows.items()}
+
+    cases = [call(SERVING, data[k : k + 1], part(k, k + 1)) for k in range(len(data))]
+    cases.append(call(SERVING, (), part(0, 0)))
+    with_broken = {
+        name: np.insert(value, 1, _blank(value), axis=0) for name, value in rows.items()
+    }
+    with_broken["status"] = strings([b""] * (len(data) + 1))
+    with_broken["status"][1] = BROKEN.encode()
+    broken = data[0][: len(data[0]) // 2]
+    return [*cases, call(EACH, [*data[:1], broken, *data[1:]], with_broken)]
+
+
+def _blank(value: np.ndarray) -> Any:
+    return b"" if value.dtype == object else 0
+
+
+def strings(values: Sequence[bytes]) -> np.ndarray:
+    """An array of byte strings, (N,), of any length each."""
+    array = np.empty(len(values), object)
+    array[:] = values
+    return array
 
 
 def load_job(workdir: str | Path) -> Job:
     """The run in `workdir`, ready to export.
 
     Raises:
-        InputError: Where there is no finished run, its job has no exports, or a file of
-            it is damaged.
+        InputError: There is no finished run, its job has no exports, or a file of it is
+            damaged.
     """
     run = read_run(workdir)
     if run["job"] not in JOBS:

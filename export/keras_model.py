@@ -13,6 +13,7 @@ from kerasdl.export.comparison import Tolerance
 from kerasdl.export.proof import Case
 from kerasdl.export.streaming import add_step
 from kerasdl.export.subject import SERVING, Export, Request, Subject
+from kerasdl.export.training import add_train
 
 from kerasdl.errors import InputError
 from kerasdl.layers import emissions_in_buffers, steps_written_out
@@ -81,7 +82,14 @@ class KerasModel(Subject):
         """Signatures of `infer`, `step` and `train`, as requested."""
         _check(request)
         shapes = self._shapes(request)
-        strategy = self._strategy(request, shapes)
+        lengths = [shapes[name][1] for name in self.timed()]
+        known = max(lengths) if lengths and None not in lengths else None
+        strategy = choose_strategy(
+            request,
+            bool(self.recurrent),
+            known,
+            f"the layer {self.recurrent[0].name!r}" if self.recurrent else "",
+        )
         model = self._rebuilt(shapes)
         module = tf.Module()
         module.weights = [variable.value for variable in model.variables]
@@ -105,6 +113,8 @@ class KerasModel(Subject):
             )
         if "step" in request.signatures:
             add_step(export, self, model, reference, request, min(allowed, 1e-5))
+        if "train" in request.signatures:
+            add_train(export, self, model, request)
         return export
 
     def served(self, request: Request) -> Export:
@@ -176,30 +186,6 @@ class KerasModel(Subject):
             for name, tensor in self.inputs.items()
         }
 
-    def _strategy(self, request: Request, shapes: Mapping[str, tuple]) -> str:
-        if not self.recurrent:
-            return "none"
-        known = all(shapes[name][1] is not None for name in self.timed())
-        needed = request.quantize == "int8"
-        first = self.recurrent[0].name
-        if not known and (needed or request.strategy == "unrolled"):
-            why = "--quantize=int8" if needed else "strategy='unrolled'"
-            raise InputError(
-                f"{why} needs a known length for the layer {first!r}: name it by "
-                "`steps` (--steps); any length works with the strategy 'loop' and "
-                "quantize none, dynamic, float16 or weights."
-            )
-        if needed and request.strategy == "loop":
-            raise InputError(
-                "--quantize=int8 needs strategy='unrolled' (the converter does not "
-                f"quantise the loop of {first!r}), got 'loop'."
-            )
-        if request.strategy != "auto":
-            return request.strategy
-        longest = max((shapes[name][1] or 0 for name in self.timed()), default=0)
-        pays = request.quantize == "dynamic" and longest <= LONGEST_AUTO_UNROLL
-        return "unrolled" if needed or (known and pays) else "loop"
-
     def _proof_inputs(
         self, request: Request, shapes: Mapping[str, tuple]
     ) -> list[dict[str, np.ndarray]]:
@@ -227,6 +213,7 @@ class Reference:
             self._call = subject.caller(subject.model)
 
     def __call__(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The outputs by name for arrays by input name."""
         tensors = {
             name: tf.constant(
                 value.astype(self.dtype) if value.dtype.kind == "f" else value
@@ -234,6 +221,41 @@ class Reference:
             for name, value in inputs.items()
         }
         return {name: value.numpy() for name, value in self._call(**tensors).items()}
+
+
+def choose_strategy(
+    request: Request, recurrent: bool, steps: int | None, what: str
+) -> str:
+    """How loops over time are written: "loop", "unrolled", or "none" if there are none.
+
+    Args:
+        request: What is asked for.
+        recurrent: Whether the model has recurrent layers.
+        steps: The length, None if it is unknown.
+        what: The recurrent layer, for messages.
+
+    Raises:
+        InputError: What is asked for does not go together.
+    """
+    if not recurrent:
+        return "none"
+    needed = request.quantize == "int8"
+    if steps is None and (needed or request.strategy == "unrolled"):
+        why = "--quantize=int8" if needed else "strategy='unrolled'"
+        raise InputError(
+            f"{why} needs a known length for {what}: name it by `steps` (--steps); any "
+            "length works with the strategy 'loop' and quantize none, dynamic, float16 "
+            "or weights."
+        )
+    if needed and request.strategy == "loop":
+        raise InputError(
+            "--quantize=int8 needs strategy='unrolled' (the converter does not quantise "
+            f"the loop of {what}), got 'loop'."
+        )
+    if request.strategy != "auto":
+        return request.strategy
+    pays = request.quantize == "dynamic" and (steps or 0) <= LONGEST_AUTO_UNROLL
+    return "unrolled" if needed or (steps is not None and pays) else "loop"
 
 
 def _zeros(inputs: Mapping[str, Any]) -> dict[str, tf.Tensor]:

@@ -6,33 +6,35 @@ and, for captions, `vocab.txt`, for classes, `labels.txt`, for sentences also
 `tokenizer.json`.
 """
 
-import io
 import json
-import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from kerasdl.export.artefact import (
+    LABELS,
+    METADATA,
+    SIGNATURE,
+    VOCABULARY,
+    Artefact,
+    as_tensors,
+)
 from kerasdl.export.litert_text import SentenceEncoder
-from PIL import Image
+from kerasdl.export.tflite_file import runners
 
 from kerasdl.data.captions.vocabulary import CaptionVocabulary
-from kerasdl.data.pictures.decoding import decode_picture, prepare_picture
+from kerasdl.data.pictures.decoding import prepare_picture
 from kerasdl.data.vocabulary import class_names_from_bytes
 from kerasdl.errors import InputError
 from kerasdl.files import open_regular
+from kerasdl.prediction.predictor import Answer, class_answers
 from kerasdl.weights.archives import open_archive
 from kerasdl.weights.damage import Damaged
 from kerasdl.weights.tflite import IDENTIFIER, check_tflite
 
-METADATA = "metadata.json"
-VOCABULARY = "vocab.txt"
-LABELS = "labels.txt"
-SIGNATURE = "serving_default"
 
-
-class DeviceModel:
+class DeviceModel(Artefact):
     """A TFLite file that an export wrote, ready to answer, from any number of threads.
 
     Args:
@@ -41,11 +43,12 @@ class DeviceModel:
 
     Attributes:
         metadata: What the file's `metadata.json` holds.
-        input_kind: What one input is, `"picture"` or `"text"`.
-        run: The model itself, a `Runner`.
+        input_kind: What one input is, `"picture"`, `"text"` or `"tensors"`.
+        signatures: The signatures by name: arrays by name in, arrays by name out.
+        run: The one that answers, `serving_default`.
 
     Raises:
-        InputError: If the file cannot be read, is no TFLite model, is one that
+        InputError: The file cannot be read, is no TFLite model, is one that
             `kerasdl.weights.tflite.check_tflite` refuses, or carries no metadata of a job
             known here.
     """
@@ -62,18 +65,22 @@ class DeviceModel:
         self._encode = None
         try:
             given = self.metadata["input"]
-            self.input_kind: str = given.get("kind", "picture")
-            length, _ = given["shape"][1], given["name"]
+            self.input_kind = given.get("kind", "picture")
+            if self.input_kind != "tensors":
+                length, _ = given["shape"][1], given["name"]
             _ = given["preparation"] if self.input_kind == "picture" else None
         except (AttributeError, LookupError, TypeError) as error:
             raise InputError(f"{path}: {METADATA}: input: {error!r}.") from error
         if self.input_kind == "text":
             self._encode = SentenceEncoder(files, path, length)
         check_tflite(path)
-        self.run = Runner(path, threads)
+        self.signatures = runners(path, threads)
+        if SIGNATURE not in self.signatures:
+            raise InputError(f"{path}: expected the signature {SIGNATURE}.")
+        self.run = self.signatures[SIGNATURE]
 
     def signature(self) -> dict[str, Any]:
-        """Type and shape of each input and output."""
+        """Type and shape of each input and output of `run`."""
 
         def specs(details):
             return {
@@ -89,69 +96,38 @@ class DeviceModel:
             "outputs": specs(self.run.get_output_details()),
         }
 
-    def predict(self, data: bytes, name: str) -> dict[str, Any]:
-        """The answer for one input.
+    def answer(self, inputs: Sequence[Any]) -> list[Answer]:
+        """See `Artefact`; one input after another."""
+        return [self._answer(self._run_one(self._prepared(one))) for one in inputs]
 
-        Args:
-            data: The bytes of an encoded picture, or of a sentence in UTF-8.
-            name: What an error calls it.
-
-        Returns:
-            For captions `caption` (str) and `score` (float, a log-probability); for
-            classes `label` (str) and `probabilities` (class to float); for styles
-            `image_bytes` (a PNG file).
-
-        Raises:
-            InputError: Where the input cannot be read.
-        """
+    def _prepared(self, one: Any) -> dict[str, np.ndarray]:
         given = self.metadata["input"]
         if self._encode is not None:
-            return self._answer(self.run(**{given["name"]: self._encode(data, name)}))
-        image = prepare_picture(
-            decode_picture(data, name), given["shape"][1], given["preparation"]
-        )
-        return self._answer(self.run(**{given["name"]: image[None].astype(np.float32)}))
+            return {given["name"]: self._encode(one)}
+        if self.input_kind == "tensors":
+            shapes = {
+                name: (detail["shape_signature"].tolist(), detail["dtype"])
+                for name, detail in self.run.get_input_details().items()
+            }
+            return as_tensors(one, shapes)
+        image = prepare_picture(one.pixels(), given["shape"][1], given["preparation"])
+        return {given["name"]: image[np.newaxis].astype(np.float32)}
 
-
-class Runner:
-    """The serving signature of a TFLite file: arrays by name in, arrays by name out.
-
-    An interpreter has one set of buffers, so threads that shared one would write into
-    each other's inputs, or free them: a lock lets one call in at a time.
-
-    Args:
-        path: The `.tflite` file.
-        threads: For the interpreter; 0 leaves the choice to it.
-
-    Raises:
-        InputError: If LiteRT cannot run the file.
-    """
-
-    def __init__(self, path: str | Path, threads: int = 0) -> None:
-        from ai_edge_litert.interpreter import Interpreter
-
-        self._lock = threading.Lock()
-        try:
-            interpreter = Interpreter(str(path), num_threads=threads or None)
-            self._run = interpreter.get_signature_runner(SIGNATURE)
-        except (RuntimeError, ValueError) as error:
-            raise InputError(
-                f"{path}: not a model that LiteRT can run: {error}"
-            ) from error
-        self.get_input_details = self._run.get_input_details
-        self.get_output_details = self._run.get_output_details
-
-    def __call__(self, **tensors: np.ndarray) -> dict[str, np.ndarray]:
-        """The outputs, copied out of the interpreter's buffers."""
-        with self._lock:
-            return self._run(**tensors)
+    def _run_one(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The outputs for a batch of 1; a model of a larger one gets it repeated."""
+        details = self.run.get_input_details()
+        whole = {
+            name: np.repeat(value, max(details[name]["shape_signature"][0], 1), axis=0)
+            for name, value in inputs.items()
+        }
+        return self.run(**whole)
 
 
 def read_appended(path: str | Path) -> tuple[dict[str, Any], dict[str, str]]:
     """The metadata and the text files that a TFLite file carries.
 
     Raises:
-        InputError: If the file cannot be read, is no TFLite model, or carries none.
+        InputError: The file cannot be read, is no TFLite model, or carries none.
     """
     with open_regular(path) as file:
         header = file.read(8)
@@ -192,32 +168,32 @@ def _caption_answer(files: Mapping[str, str], path: str | Path):
 def _class_answer(files: Mapping[str, str], path: str | Path):
     """A function from a classifier's outputs to the name of a class."""
     labels = class_names_from_bytes(files.get(LABELS, "").encode(), f"{path}: {LABELS}")
+    return lambda outputs: class_answers(labels, outputs["probabilities"][:1])[0]
 
-    def answer(outputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
-        probabilities = outputs["probabilities"][0]
-        return {
-            "label": labels[int(probabilities.argmax())],
-            "probabilities": dict(zip(labels, probabilities.tolist(), strict=True)),
-        }
 
-    return answer
+def _plain_answer(files: Mapping[str, str], path: str | Path):
+    """A function from the outputs of a user's model to those of one sample."""
+
+    def answer(outputs: Mapping[str, np.ndarray]) -> Answer:
+        return {name: value[0] for name, value in sorted(outputs.items())}
+
+    if LABELS not in files:
+        return answer
+    labels = class_names_from_bytes(files[LABELS].encode(), f"{path}: {LABELS}")
+    return lambda outputs: class_answers(labels, next(iter(outputs.values()))[:1])[0]
 
 
 def _picture_answer(files: Mapping[str, str], path: str | Path):
-    """A function from a style network's output to the bytes of a PNG file."""
+    """A function from a style network's output to pixels, uint8 (S, S, 3)."""
     del files, path
-
-    def answer(outputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
-        pixels = np.clip(np.rint(outputs["image"][0]), 0, 255).astype(np.uint8)
-        buffer = io.BytesIO()
-        Image.fromarray(pixels).save(buffer, "PNG")
-        return {"image_bytes": buffer.getvalue()}
-
-    return answer
+    return lambda outputs: {
+        "image": np.clip(np.rint(outputs["image"][0]), 0, 255).astype(np.uint8)
+    }
 
 
 _ANSWERS = {
     "captioning": _caption_answer,
+    "keras": _plain_answer,
     "style": _picture_answer,
     "text": _class_answer,
     "transfer": _class_answer,

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasdl.data.texts.lines import check_text
 from kerasdl.data.texts.tokens import PADDING, TextVocabulary, Tokenizer
 from kerasdl.errors import InputError
 
@@ -14,7 +13,7 @@ TOKENIZER = "tokenizer.json"
 
 
 class SentenceEncoder:
-    """Turns UTF-8 text into the token ids that the exported model was trained on.
+    """Turns text into the token ids that the exported model was trained on.
 
     Args:
         files: What the TFLite file carries, `vocab.txt` and `tokenizer.json` among it.
@@ -22,7 +21,7 @@ class SentenceEncoder:
         length: The number of ids that the model takes, `None` for any.
 
     Raises:
-        InputError: Where one of the two is missing or damaged.
+        InputError: One of the two is missing or damaged.
     """
 
     def __init__(
@@ -40,32 +39,20 @@ class SentenceEncoder:
             vocabulary.encode(), f"{path}: {VOCABULARY}"
         )
 
-    def __call__(self, data: bytes, name: str) -> np.ndarray:
-        """The ids of a sentence.
-
-        Args:
-            data: UTF-8.
-            name: What an error calls it.
+    def __call__(self, text: str) -> np.ndarray:
+        """The ids of a text.
 
         Returns:
-            int32 (1, T), T at least 1, padded where the model's length is fixed.
+            int32 (1, T), T at least 1, padded if the model's length is fixed.
 
         Raises:
-            InputError: Where the text breaks a rule of text lines, or needs a tokenizer
-                that only TensorFlow Text has.
+            InputError: The text needs a tokenizer that only TensorFlow Text has.
         """
         if self.tokenizer.kind != "whitespace":
             raise InputError(
-                f"{name}: the model's tokenizer ({self.tokenizer.kind!r}) needs "
-                "TensorFlow Text: use the SavedModel, or give the TFLite file token ids."
+                f"the model's tokenizer ({self.tokenizer.kind!r}) needs TensorFlow Text: "
+                "use the SavedModel, or give the TFLite file token ids."
             )
-        try:
-            text = data.decode("utf-8")
-            rule = check_text(text)
-        except UnicodeDecodeError as error:
-            rule = f"expected UTF-8, got byte 0x{data[error.start]:02x}"
-        if rule is not None:
-            raise InputError(f"{name}: {rule}")
         ids = self.vocabulary.encode(self.tokenizer(text))
         encoded = np.array([ids or [PADDING]], np.int32)
         return encoded if self._length is None else pad_ids(encoded, self._length)

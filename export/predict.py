@@ -16,43 +16,49 @@ from typing import Any
 
 from absl import flags
 from kerasdl.export import inputs
+from kerasdl.export.representative import read_arrays
+from PIL import Image
 
 from kerasdl.data.broken import each_readable
-from kerasdl.data.pictures.files import read_picture_bytes
 from kerasdl.errors import InputError
+from kerasdl.files import atomic_path
+from kerasdl.prediction.predictor import read_picture_input, read_sentence
 from kerasdl.training import command
-from kerasdl.training.workdir import atomic_path
 
 
 def main() -> None:
     """Runs the command."""
     model = load_model(flags.FLAGS.model)
 
-    def answer(path: Path) -> dict[str, Any]:
-        result = model.predict(read_picture_bytes(path), str(path))
-        return {"file": str(path), **_with_pictures_written(result, path)}
-
-    def answer_line(example: Any) -> dict[str, Any]:
-        if not example.data:  # a blank line
-            return {"file": example.name, "label": "", "probabilities": {}}
-        return {"file": example.name, **model.predict(example.data, example.name)}
+    def answer(item: Any) -> dict[str, Any]:
+        if isinstance(item, Path):
+            is_picture = model.input_kind == "picture"
+            given = read_picture_input(item, "") if is_picture else read_arrays(item)
+            result = model.predict(given)
+            return {"file": str(item), **_with_pictures_written(result, item)}
+        if not item.data:  # a blank line
+            return {"file": item.name, "label": "", "probabilities": {}}
+        sentence = read_sentence(item.data, item.name)
+        return {"file": item.name, **model.predict(sentence)}
 
     if model.input_kind == "text":
-        items, answer = inputs.given_examples("text", flags.FLAGS.input), answer_line
-    else:
+        items = inputs.given_examples("text", flags.FLAGS.input)
+    elif model.input_kind == "picture":
         items = inputs.picture_files(flags.FLAGS.input, inputs.warn)
+    else:
+        items = [Path(name) for name in flags.FLAGS.input]
     for result in each_readable(items, answer, inputs.warn):
         if flags.FLAGS.json:
-            print(json.dumps(result, ensure_ascii=False), flush=True)
+            print(json.dumps(result, ensure_ascii=False, default=_plain), flush=True)
         else:
             print("\t".join(_text(value) for value in result.values()), flush=True)
 
 
 def load_model(name: str) -> Any:
-    """The exported model that `name` is, with its method `predict(data, name)`.
+    """The exported model that `name` is, a `kerasdl.export.artefact.Artefact`.
 
     Raises:
-        InputError: Where it is neither kind of export.
+        InputError: It is neither kind of export.
     """
     path = Path(name)
     if not path.exists():
@@ -70,18 +76,18 @@ def _with_pictures_written(result: dict[str, Any], path: Path) -> dict[str, Any]
     """`result` with the path of each picture that it held, written under `--output`.
 
     Raises:
-        InputError: Where no folder is named, or it cannot be written.
+        InputError: No folder is named, or it cannot be written.
     """
     written = {}
     for name, value in result.items():
-        if isinstance(value, bytes):
+        if name == "image":
             if not flags.FLAGS.output:
                 raise InputError("--output must name a folder: the model makes pictures.")
             file = Path(flags.FLAGS.output) / f"{path.stem}.png"
             try:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 with atomic_path(file) as temporary:
-                    temporary.write_bytes(value)
+                    Image.fromarray(value).save(temporary)
             except OSError as error:
                 raise InputError(
                     f"--output cannot be written: {error.strerror}, got "
@@ -92,7 +98,13 @@ def _with_pictures_written(result: dict[str, Any], path: Path) -> dict[str, Any]
     return written
 
 
+def _plain(value: Any) -> Any:
+    return value.tolist()  # an array, or one of its numbers
+
+
 def _text(value: Any) -> str:
+    if hasattr(value, "tolist"):
+        value = value.tolist()
     return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
@@ -100,7 +112,11 @@ if __name__ == "__main__":
     flags.DEFINE_string(
         "model", None, "The folder of a SavedModel's version, or a .tflite file."
     )
-    flags.DEFINE_multi_string("input", None, "Pictures, or folders of pictures.")
+    flags.DEFINE_multi_string(
+        "input",
+        None,
+        "Pictures or folders of them, files of sentences, or .npy and .npz files.",
+    )
     flags.DEFINE_string("output", "", "The folder for pictures that the model makes.")
     flags.DEFINE_bool("json", False, "Print an object a line.")
     flags.mark_flags_as_required(["model", "input"])

@@ -47,9 +47,9 @@ def save_cases(path: Path, cases: Sequence[Case]) -> None:
         for name, value in case.inputs.items():
             small = _as_bytes(value)
             dtypes[name] = "" if small is value else value.dtype.name
-            arrays[f"{index}/in/{name}"] = small
+            runner.pack(arrays, f"{index}/in/{name}", small)
         for name, value in case.expected.items():
-            arrays[f"{index}/out/{name}"] = _as_bytes(value)
+            runner.pack(arrays, f"{index}/out/{name}", _as_bytes(value))
         expected = {name: value.dtype.str for name, value in case.expected.items()}
         order.append(
             {
@@ -83,40 +83,47 @@ def load_cases(path: Path) -> list[Case]:
             return [
                 Case(
                     case["signature"],
-                    {
-                        name: arrays[f"{index}/in/{name}"].astype(dtype or None)
-                        if dtype
-                        else arrays[f"{index}/in/{name}"]
-                        for name, dtype in case["inputs"].items()
-                    },
-                    {
-                        name: arrays[f"{index}/out/{name}"].astype(dtype)
-                        for name, dtype in case["expected"].items()
-                    },
+                    *(
+                        {
+                            name: _typed(
+                                runner.unpack(arrays, f"{index}/{key}/{name}"), t
+                            )
+                            for name, t in case[part].items()
+                        }
+                        for key, part in (("in", "inputs"), ("out", "expected"))
+                    ),
                     tuple(case["carried"]),
                 )
                 for index, case in enumerate(json.loads(str(arrays["order"])))
             ]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: expected stored inputs and answers: {error}.") from error
+        raise InputError(
+            f"{path}: expected stored inputs and answers: {error}."
+        ) from error
 
 
-def store_cases(path: Path, cases: Sequence[Case]) -> int:
-    """Writes as many cases as `LARGEST_PROOF` allows, and returns how many.
+def _typed(value: np.ndarray, dtype: str) -> np.ndarray:
+    return value.astype(dtype) if dtype else value
 
-    Cases that depend on each other, of signatures that carry a state or learn, come
-    first and are all kept.
+
+def store_cases(path: Path, cases: Sequence[Case]) -> None:
+    """Writes cases in `LARGEST_PROOF` bytes, if need be fewer of the first signature.
+
+    Those stand at the front, and no case after them depends on them.
     """
-    count = len(cases)
+    front = 0
+    while front < len(cases) and cases[front].signature == cases[0].signature:
+        front += 1
+    kept = front
     while True:
-        save_cases(path, cases[:count])
-        if count <= 1 or path.stat().st_size <= LARGEST_PROOF:
-            return count
-        count = max(1, count // 2)
+        save_cases(path, [*cases[:kept], *cases[front:]])
+        if kept <= 1 or path.stat().st_size <= LARGEST_PROOF:
+            return
+        kept = max(1, kept // 2)
 
 
 def run_cases(
-    model: Path, cases: Sequence[Case], latency: bool = True
+    model: Path, cases: Sequence[Case], latency: bool = True, needs: Sequence[str] = ()
 ) -> tuple[list[dict[str, np.ndarray]], dict[str, Any]]:
     """Runs an export on cases, in a process without kerasdl.
 
@@ -124,6 +131,7 @@ def run_cases(
         model: A `.tflite` file or the folder of a SavedModel.
         cases: The calls, in this order, all in one process.
         latency: Whether to measure how long the first case takes.
+        needs: Modules to import first, with the operations of a SavedModel.
 
     Returns:
         The outputs of each call, and the process's report: `signatures`, and
@@ -141,6 +149,7 @@ def run_cases(
             "outputs": str(folder / "outputs.npz"),
             "order": json.loads(str(np.load(folder / "cases.npz")["order"])),
             "latency": latency,
+            "needs": list(needs),
         }
         # -P: the program's folder has modules named like installed ones.
         done = subprocess.run(
@@ -158,7 +167,8 @@ def run_cases(
             outputs: list[dict[str, np.ndarray]] = [{} for _ in cases]
             for key in arrays.files:
                 index, _, name = key.split("/", 2)
-                outputs[int(index)][name] = arrays[key]
+                if not name.endswith("|lengths"):
+                    outputs[int(index)][name] = runner.unpack(arrays, key)
         return outputs, json.loads(done.stdout)
 
 
@@ -222,9 +232,11 @@ def verify(path: str | Path) -> dict[str, Any]:
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise InputError(f"{folder / MANIFEST}: names the file {name!r} elsewhere.")
         if not (folder / name).is_file() or file_entry(folder / name) != written:
-            raise InputError(f"{folder / name}: not the file that the manifest describes.")
+            raise InputError(
+                f"{folder / name}: not the file that the manifest describes."
+            )
     cases = load_cases(folder / Path(proof).name)
-    outputs, report = run_cases(path, cases)
+    outputs, report = run_cases(path, cases, needs=entry.get("requires", ()))
     comparisons = compare_cases(cases, outputs, tolerances)
     for name, comparison in comparisons.items():
         comparison.check(f"{path.name}: {name}")

@@ -9,9 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
-from kerasdl.export.forms import layers_of
 
 from kerasdl.errors import InputError
 
@@ -39,7 +37,7 @@ def batches(
     if given is None:
         return
     if isinstance(given, (str, Path)):
-        given = _read(Path(given))
+        given = read_arrays(Path(given))
     whole = _named(given, inputs)
     if whole is not None:
         size = next(iter(shapes.values()))[0] or 1
@@ -82,12 +80,17 @@ def examples(
     return list(itertools.islice(batches(given, inputs, shapes), count))
 
 
-def _read(path: Path) -> Any:
+def read_arrays(path: Path) -> Any:
+    """The array in a `.npy` file, or those in a `.npz` file by name.
+
+    Raises:
+        InputError: The file is neither, or cannot be read.
+    """
     try:
         loaded = np.load(path, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise InputError(
-            f"{path}: expected a .npy or .npz file of representative inputs: {error}."
+            f"{path}: expected a .npy or .npz file of inputs: {error}."
         ) from error
     return loaded if isinstance(loaded, np.ndarray) else dict(loaded)
 
@@ -131,12 +134,15 @@ def _checked(
 
 
 def drawn(
-    model: keras.Model,
+    model: Any,
     inputs: Mapping[str, Any],
     shapes: Mapping[str, tuple],
     timed: Sequence[str],
 ) -> list[dict[str, np.ndarray]]:
     """Calls with drawn inputs, the first and the last two times the same."""
+    import keras
+    from kerasdl.export.forms import layers_of
+
     rng = np.random.default_rng(0)
     words = min(
         (

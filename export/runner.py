@@ -5,6 +5,7 @@ For a `.tflite` file it needs ai-edge-litert and NumPy alone, for a SavedModel T
 """
 
 import contextlib
+import importlib
 import json
 import os
 import sys
@@ -14,6 +15,29 @@ import numpy as np
 
 # Seconds and calls that measuring a latency takes at most, after two calls to warm up.
 _SECONDS, _CALLS = 1.0, 200
+
+
+def pack(arrays, key, value):
+    """Puts an array into what `np.savez` writes; strings of bytes one after another."""
+    if value.dtype == object:
+        arrays[f"{key}|lengths"] = np.array([len(text) for text in value], np.int64)
+        value = np.frombuffer(b"".join(value), np.uint8)
+    arrays[key] = value
+
+
+def unpack(arrays, key):
+    """Takes an array out again, wherever `pack` put it."""
+    value, lengths = arrays[key], f"{key}|lengths"
+    if lengths not in arrays:
+        return value
+    ends = np.cumsum(arrays[lengths])
+    texts = [
+        value[end - n : end].tobytes()
+        for n, end in zip(arrays[lengths], ends, strict=True)
+    ]
+    result = np.empty(len(texts), object)
+    result[:] = texts
+    return result
 
 
 class _Device:
@@ -69,8 +93,8 @@ class _Served:
         function = self._model.signatures[signature]
         _, specs = function.structured_input_signature
         tensors = {
-            name: self._tf.constant(value.tolist() if value.dtype.kind == "S" else value)
-            if specs[name].dtype == self._tf.string
+            name: self._tf.constant(value.tolist(), specs[name].dtype)
+            if value.dtype == object
             else self._tf.constant(value, specs[name].dtype)
             for name, value in inputs.items()
         }
@@ -113,6 +137,8 @@ def main():
     report_to = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     task = json.load(sys.stdin)
+    for module in task["needs"]:
+        importlib.import_module(module)
     kind = _Served if os.path.isdir(task["model"]) else _Device
     model = kind(task["model"])
     # The details are those of the file, before any call gave shapes.
@@ -121,25 +147,25 @@ def main():
     with np.load(task["cases"]) as arrays:
         for index, case in enumerate(task["order"]):
             inputs = {
-                name: np.asarray(arrays[f"{index}/in/{name}"], dtype)
-                if dtype
-                else arrays[f"{index}/in/{name}"]
-                for name, dtype in case["inputs"].items()
+                name: unpack(arrays, f"{index}/in/{name}") for name in case["inputs"]
             }
+            for name, dtype in case["inputs"].items():
+                inputs[name] = inputs[name].astype(dtype or inputs[name].dtype)
             # What a case does not give, the call before it has left: a state.
             carried = {name: last[name] for name in case.get("carried", ())}
             inputs |= carried
             last = model.run(case["signature"], inputs)
             first = first or (case["signature"], inputs)
-            outputs |= {f"{index}/out/{name}": value for name, value in last.items()}
+            for name, value in last.items():
+                pack(outputs, f"{index}/out/{name}", np.asarray(value))
     np.savez(task["outputs"], **outputs)
     if task["latency"]:
-        report["latency"] = {
-            f"{threads} thread{'s' * (threads > 1)}": _latency(
-                kind(task["model"], threads), *first
-            )
-            for threads in ((1, 2) if kind is _Device else (0,))
+        counts = (1, 2) if kind is _Device else (0,)
+        threads = {
+            str(count or "all"): _latency(kind(task["model"], count), *first)
+            for count in counts
         }
+        report["latency"] = {**next(iter(threads.values())), "threads": threads}
     if kind is _Device:
         fresh = kind(task["model"])
         with contextlib.suppress(Exception):

@@ -1,28 +1,31 @@
 """Prediction from a SavedModel: TensorFlow, no layer or model of kerasdl."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kerasdl.data.pictures.decoding import as_jpeg_or_png
+import numpy as np
+from kerasdl.export.artefact import LABELS, SIGNATURE, Artefact, as_tensors
+
+from kerasdl.data.pictures.decoding import as_jpeg_or_png, decode_picture
+from kerasdl.data.vocabulary import read_class_names
 from kerasdl.errors import InputError
+from kerasdl.prediction.predictor import Answer, class_answers
 from kerasdl.training.command import import_tensorflow
 
-SIGNATURE = "serving_default"
 # What an input is, by the arguments of the signature.
 _INPUT_KINDS = {("image_bytes",): "picture", ("text",): "text"}
-# How the pictures begin that a model answers with: JPEG, PNG, WebP.
-_PICTURE_STARTS = (b"\xff\xd8", b"\x89PNG", b"RIFF")
 
 
-class ServedModel:
+class ServedModel(Artefact):
     """A SavedModel that an export wrote, ready to answer.
 
     Args:
         path: The version's folder.
 
     Raises:
-        InputError: Where the folder holds no SavedModel with the signature
-            `serving_default(image_bytes)`.
+        InputError: The folder holds no SavedModel with the signature `serving_default`
+            on encoded pictures, on texts or on tensors of numbers.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -45,44 +48,50 @@ class ServedModel:
         try:
             self._model = tf.saved_model.load(str(path))
             self._run = self._model.signatures[SIGNATURE]
-            arguments = self._run.structured_input_signature[1]
+            self._inputs = self._run.structured_input_signature[1]
         except Exception as error:  # a damaged file raises any of a dozen kinds
             raise InputError(
                 f"{path}: expected a SavedModel with the signature {SIGNATURE}: {error}"
             ) from error
-        self.input_kind = _INPUT_KINDS.get(tuple(arguments), "")
+        names = tuple(self._inputs)
+        tensors = all(spec.dtype != tf.string for spec in self._inputs.values())
+        self.input_kind = _INPUT_KINDS.get(names, "tensors" if tensors else "")
         if not self.input_kind:
             raise InputError(
-                f"{path}: expected {SIGNATURE}(image_bytes) or (text), got "
-                f"{SIGNATURE}({', '.join(arguments)})."
+                f"{path}: expected {SIGNATURE}(image_bytes), (text) or tensors of "
+                f"numbers, got {SIGNATURE}({', '.join(names)})."
             )
+        labels = path / "assets" / LABELS
+        self._labels = read_class_names(labels) if labels.is_file() else ()
 
-    def predict(self, data: bytes, name: str) -> dict[str, Any]:
-        """The answer for one input.
+    def answer(self, inputs: Sequence[Any]) -> list[Answer]:
+        """See `Artefact`; one input after another."""
+        return [self._named(self._run(**self._prepared(one))) for one in inputs]
 
-        Args:
-            data: The bytes of an encoded picture, or of a sentence in UTF-8.
-            name: What an error calls it.
-
-        Returns:
-            The signature's outputs by name: strings, numbers, lists of numbers, or the
-            bytes of a picture.
-
-        Raises:
-            InputError: Where the input cannot be read.
-        """
+    def _prepared(self, one: Any) -> dict[str, Any]:
         if self.input_kind == "text":
-            return self._outputs(text=self._constant([data]))
-        data = as_jpeg_or_png(data, name)
-        return self._outputs(image_bytes=self._constant([data]))
+            return {"text": self._constant([one.encode()])}
+        if self.input_kind == "tensors":
+            shapes = {
+                name: (spec.shape.as_list(), spec.dtype.as_numpy_dtype)
+                for name, spec in self._inputs.items()
+            }
+            given = as_tensors(one, shapes)
+            return {name: self._constant(value) for name, value in given.items()}
+        is_file = one.data is not None
+        data = as_jpeg_or_png(one.data, one.name) if is_file else one.as_png()
+        return {"image_bytes": self._constant([data])}
 
-    def _outputs(self, **arguments: Any) -> dict[str, Any]:
-        outputs = self._run(**arguments)
-        return {key: _plain(value.numpy()[0]) for key, value in sorted(outputs.items())}
-
-
-def _plain(value) -> Any:
-    if not isinstance(value, bytes):
-        return value.tolist()
-    # Text as text; an encoded picture stays bytes.
-    return value if value.startswith(_PICTURE_STARTS) else value.decode()
+    def _named(self, outputs: Any) -> Answer:
+        first = {name: value.numpy()[0] for name, value in sorted(outputs.items())}
+        if "probabilities" in first and self._labels:
+            return class_answers(self._labels, first["probabilities"][np.newaxis])[0]
+        if self.input_kind == "tensors":
+            return first
+        if "image_bytes" in first:
+            png = first["image_bytes"]
+            return {"image": decode_picture(png, "the SavedModel's PNG")}
+        return {
+            name: value.decode() if isinstance(value, bytes) else value.tolist()
+            for name, value in first.items()
+        }

@@ -41,9 +41,6 @@ def _load(path: Path) -> Any:
     import_tensorflow()
     import keras
 
-    import kerasdl.layers
-    import kerasdl.models.captioner  # registers the classes that the file may name
-
     try:
         return keras.saving.load_model(path, compile=False)
     except Exception as error:  # a damaged file raises any of a dozen kinds

@@ -1,4 +1,4 @@
-"""The signature `step`: one time step in, its outputs and the states to go on from out."""
+"""The signature `step`: one time step in; out its outputs and states to go on from."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -21,12 +21,28 @@ STEP = "step"
 # How many steps are compared, and of how many samples side by side.
 _STEPS = 6
 _SAMPLES = 2
-_MIX_TIME = (
-    "Conv1D SeparableConv1D DepthwiseConv1D Conv1DTranspose MaxPooling1D "
-    "AveragePooling1D GlobalMaxPooling1D GlobalAveragePooling1D ZeroPadding1D "
-    "Cropping1D UpSampling1D Flatten Permute RepeatVector Attention AdditiveAttention "
-    "MultiHeadAttention GroupQueryAttention Bidirectional ConvLSTM1D"
-).split()
+_MIX_TIME = [
+    "Conv1D",
+    "SeparableConv1D",
+    "DepthwiseConv1D",
+    "Conv1DTranspose",
+    "MaxPooling1D",
+    "AveragePooling1D",
+    "GlobalMaxPooling1D",
+    "GlobalAveragePooling1D",
+    "ZeroPadding1D",
+    "Cropping1D",
+    "UpSampling1D",
+    "Flatten",
+    "Permute",
+    "RepeatVector",
+    "Attention",
+    "AdditiveAttention",
+    "MultiHeadAttention",
+    "GroupQueryAttention",
+    "Bidirectional",
+    "ConvLSTM1D",
+]
 
 
 def add_step(
@@ -136,7 +152,10 @@ def add_step(
         first = t == 0
         export.cases.append(
             Case(
-                STEP, now | (states if first else {}), expected, () if first else (*names,)
+                STEP,
+                now | (states if first else {}),
+                expected,
+                () if first else (*names,),
             )
         )
 

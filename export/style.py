@@ -1,53 +1,71 @@
 """The style job's exports: graphs around a trained feed-forward network, their checks.
 
-Two pictures are the same answer where they differ by a grey level on average at most;
+Two pictures are the same answer if they differ by a grey level on average at most;
 `difference` is that mean over the picture, of the worst picture.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import keras
 import numpy as np
 import tensorflow as tf
-from kerasdl.export.jobs import SERVING, Comparison, Example, Job, Tolerance, evenly
+from kerasdl.export import forms
+from kerasdl.export.comparison import Tolerance
+from kerasdl.export.jobs import (
+    EACH,
+    Example,
+    PictureJob,
+    add_encoded_signatures,
+    encoded_cases,
+    evenly,
+    module_of,
+    strings,
+)
+from kerasdl.export.proof import Case
+from kerasdl.export.subject import SERVING, Export, Request
 from ml_collections import ConfigDict
 
 import kerasdl
-from kerasdl.data.pictures.decoding import decode_picture, prepare_picture
+from kerasdl.data.pictures.decoding import decode_picture
 from kerasdl.data.pictures.graph import decode
 from kerasdl.errors import InputError
 from kerasdl.models.style_network import STRIDE, apply_to_any_size
-from kerasdl.style.pictures import encode_picture, fit_shorter_side
+from kerasdl.style.pictures import encode_picture
 
-PREPARATION = "squash"
-# Side of a TFLite file's input where `--size` does not say.
+# Side of a TFLite file's input if `size` does not say.
 DEVICE_SIZE = 256
 # A larger picture is served at this length of its longer side: a network of the paper's
 # width takes about 2 GB for it.
 LARGEST_SERVED = 2048
 
-# Grey levels, mean over a picture. Rounding to whole levels can differ by one anywhere.
-SAME = 1.0
-EXACT = Tolerance(agreement=1.0, difference=0.1)
-# TensorFlow decodes to one grey level of Pillow.
-BYTES = Tolerance(agreement=0.98, difference=1.0)
-DEVICE = {
-    "none": EXACT,
-    "float16": Tolerance(agreement=0.9, difference=2.0),
-    "dynamic": Tolerance(agreement=0.0, difference=8.0),
-    "int8": Tolerance(agreement=0.0, difference=16.0),
-}
 
+class StyleJob(PictureJob):
+    """A network trained by `kerasdl.trainers.style_transfer`; see `PictureJob`.
 
-class StyleJob(Job):
-    """A network trained by `kerasdl.trainers.style_transfer`; see `Job`.
+    - `serving_default(image_bytes: string[N]) -> image_bytes: string[N]`: PNG, each at
+      its own size up to `LARGEST_SERVED`
+    - `stylize_images(images: float[N, H, W, 3]) -> images`, RGB in 0..255
+    - on a device `serving_default(image: float[1, S, S, 3]) -> image`
 
     Raises:
-        InputError: Where the run optimised a picture, or its model is missing or damaged.
+        InputError: The run optimised a picture, or its model is missing or damaged.
     """
 
     name = "style"
+    images_signature = "stylize_images"
+    # Grey levels, mean over a picture.
+    tensors = Tolerance(1.0, 0.1, "pictures")
+    # TensorFlow decodes to one grey level of Pillow.
+    encoded = Tolerance(0.98, 1.0, "pictures")
+    on_device: ClassVar = {
+        "none": tensors,
+        "float16": Tolerance(0.9, 2.0, "pictures"),
+    } | {
+        quantize: Tolerance(0.0, 3.0, "pictures")
+        for quantize in ("dynamic", "weights", "int8")
+    }
 
     def __init__(self, workdir: Path, config: Mapping[str, Any]) -> None:
         super().__init__(workdir, config)
@@ -59,13 +77,19 @@ class StyleJob(Job):
         self.model = kerasdl.load(workdir).model
         self._size = DEVICE_SIZE
 
-    def resize(self, size: int) -> None:
-        """Sets the side of the square picture that a TFLite file takes."""
-        if size < 16 or size % STRIDE:
+    @property
+    def size(self) -> int:
+        """The side of the square picture that a TFLite file takes."""
+        return self._size
+
+    def check(self, request: Request) -> None:
+        """See `Job`; takes `size`."""
+        super().check(request)
+        if request.size and (request.size < 16 or request.size % STRIDE):
             raise InputError(
-                f"--size must be a multiple of {STRIDE}, 16 at least, got {size}."
+                f"--size must be a multiple of {STRIDE}, 16 at least, got {request.size}."
             )
-        self._size = size
+        self._size = request.size or DEVICE_SIZE
 
     def examples(self, split: str, count: int) -> list[Example]:
         """Pictures of the run: held out for `val`, trained on for `train`."""
@@ -80,150 +104,125 @@ class StyleJob(Job):
             for path in evenly(pictures.paths, count)
         ]
 
-    def readable(self, example: Example) -> Example:
-        """`example`, if it is a whole picture."""
-        decode_picture(example.data, example.name)
-        return example
+    def graph(self, images: tf.Tensor, model: Any) -> dict[str, tf.Tensor]:
+        """The repainted picture, operations in forms that are fast on a device."""
+        return {"image": forms.run_with(model, images, _form_of)}
 
-    def serving_module(self) -> tuple[tf.Module, dict[str, Any]]:
-        """Signatures on encoded pictures and on image tensors.
+    def expected(self, answers: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """See `PictureJob`."""
+        return dict(answers)
 
-        - `serving_default(image_bytes: string[N]) -> image_bytes: string[N]`: PNG, each
-          at its own size up to `LARGEST_SERVED`
-        - `stylize_images(images: float[N, H, W, 3]) -> images`, RGB in 0..255
-        """
-        module = self._module()
+    def answers(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """What the Keras model as it is answers."""
+        rows = [self.model(image[np.newaxis], training=False) for image in images]
+        return {"image": np.rint(np.concatenate(rows))}
 
-        def stylize_one(data):
-            image = _at_most(tf.cast(decode(data), tf.float32), LARGEST_SERVED)
-            styled = apply_to_any_size(self.model, image[tf.newaxis])[0]
-            return tf.io.encode_png(tf.cast(styled, tf.uint8))
+    def served(self, request: Request) -> Export:
+        """Signatures on encoded pictures and on image tensors."""
+        self.check(request)
+        module = module_of(self.model)
 
-        @tf.function(
-            input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")]
-        )
-        def stylize_bytes(image_bytes):
+        def stylize_one(image):
+            return tf.io.encode_png(tf.cast(self._stylize(image), tf.uint8))
+
+        def stylize(images):
             # One at a time: each has its own size, and the largest decides the memory.
             styled = tf.map_fn(
-                stylize_one,
-                image_bytes,
+                lambda data: stylize_one(
+                    _at_most(tf.io.decode_png(data), LARGEST_SERVED)
+                ),
+                images,
                 fn_output_signature=tf.TensorSpec((), tf.string),
                 parallel_iterations=1,
             )
             return {"image_bytes": styled}
 
+        # Pictures of several sizes are one tensor only if they are encoded.
+        add_encoded_signatures(
+            module,
+            lambda data: tf.io.encode_png(decode(data)),
+            tf.io.encode_png(tf.zeros((8, 8, 3), tf.uint8)),
+            stylize,
+        )
         images = tf.TensorSpec((None, None, None, 3), tf.float32, name="images")
-        module.stylize_bytes = stylize_bytes
-        module.stylize_images = tf.function(
+        module.on_images = tf.function(
             lambda images: {"images": apply_to_any_size(self.model, images)},
             input_signature=[images],
         )
-        return module, {
-            SERVING: module.stylize_bytes,
-            "stylize_images": module.stylize_images,
-        }
-
-    def compare_serving(
-        self, signatures: Mapping[str, Any], examples: Sequence[Example]
-    ) -> dict[str, Comparison]:
-        """Both signatures against the Keras model, a batch of several sizes included."""
-        images = [decode_picture(example.data, example.name) for example in examples]
-        images = [
-            image
-            if max(image.shape[:2]) <= LARGEST_SERVED
-            else fit_shorter_side(image, _shorter_side(image))
-            for image in images
+        examples = self.given("val", request.examples, request.inputs)
+        pictures = [
+            _at_most(tf.constant(decode_picture(e.data, e.name)), LARGEST_SERVED)
+            for e in examples
         ]
-        expected = [self._reference(image) for image in images]
-        data = [example.data for example in examples]
-        singly = signatures[SERVING](image_bytes=tf.constant(data[:1]))
-        served = signatures[SERVING](image_bytes=tf.constant(data))["image_bytes"].numpy()
-        if singly["image_bytes"].numpy()[0] != served[0]:
-            raise InputError(
-                "the SavedModel repaints a picture differently alone and in a batch; "
-                "nothing was written."
-            )
-        by_tensor = [
-            signatures["stylize_images"](images=_batch(image))["images"].numpy()[0]
-            for image in images
-        ]
-        decoded = [decode_picture(png, "the SavedModel's PNG") for png in served]
-        return {
-            SERVING: _compare(decoded, expected, BYTES),
-            "stylize_images": _compare(by_tensor, expected, EXACT),
-        }
-
-    def device_module(self) -> tuple[tf.Module, dict[str, Any]]:
-        """The signature of a device: one picture of a fixed size in, one out.
-
-        `serving_default(image: float[1, S, S, 3]) -> image: float[1, S, S, 3]`
-        """
-        module = self._module()
-        spec = tf.TensorSpec((1, self._size, self._size, 3), tf.float32, name="image")
-        module.stylize = tf.function(
-            lambda image: {"image": self.model(image, training=False)},
-            input_signature=[spec],
+        styled = [self._stylize(picture).numpy() for picture in pictures]
+        encoded = [encode_picture(image.astype(np.uint8), "png") for image in styled]
+        cases = encoded_cases(
+            [example.data for example in examples], {"image_bytes": strings(encoded)}
         )
-        return module, {SERVING: module.stylize}
-
-    def device_files(self) -> dict[str, str]:
-        """None: a picture needs no labels."""
-        return {}
-
-    def device_metadata(self) -> dict[str, Any]:
-        """How a picture becomes the input."""
-        return {
-            "input": {
-                "name": "image",
-                "kind": "picture",
-                "shape": [1, self._size, self._size, 3],
-                "preparation": PREPARATION,
-                "channels": "RGB",
-                "range": [0, 255],
+        cases += [
+            Case("stylize_images", {"images": given[np.newaxis]}, {"images": image[None]})
+            for given, image in zip((p.numpy() for p in pictures), styled, strict=True)
+        ]
+        return Export(
+            module,
+            {
+                SERVING: module.on_bytes,
+                EACH: module.on_each,
+                "stylize_images": module.on_images,
             },
-        }
+            cases,
+            {
+                SERVING: self.encoded,
+                EACH: self.encoded,
+                "stylize_images": self.tensors,
+            },
+        )
 
-    def device_inputs(self, examples: Sequence[Example]) -> list[dict[str, np.ndarray]]:
-        """The prepared picture of each example."""
-        return [{"image": _batch(self._prepared(example))} for example in examples]
-
-    def compare_device(
-        self,
-        outputs: Sequence[Mapping[str, np.ndarray]],
-        examples: Sequence[Example],
-        quantize: str,
-    ) -> Comparison:
-        """Pictures against the Keras model's."""
-        expected = [self._reference(self._prepared(example)) for example in examples]
-        images = [np.rint(output["image"][0]) for output in outputs]
-        return _compare(images, expected, DEVICE[quantize])
-
-    def _module(self) -> tf.Module:
-        # The variables alone: saving the Keras objects themselves would tie the
-        # SavedModel to their classes.
-        module = tf.Module()
-        module.weights = [variable.value for variable in self.model.variables]
-        return module
-
-    def _prepared(self, example: Example) -> np.ndarray:
-        image = decode_picture(example.data, example.name)
-        return prepare_picture(image, self._size, PREPARATION)
-
-    def _reference(self, image: np.ndarray) -> np.ndarray:
-        return apply_to_any_size(self.model, tf.constant(_batch(image))).numpy()[0]
+    def _stylize(self, image: tf.Tensor) -> tf.Tensor:
+        """float32 (H, W, 3) of one picture, whole grey levels."""
+        return apply_to_any_size(self.model, image[tf.newaxis])[0]
 
 
-def _batch(image: np.ndarray) -> np.ndarray:
-    return image[np.newaxis].astype(np.float32)
+def _form_of(operation: Any) -> Any:
+    """An operation in the form that LiteRT runs fastest, with the same bits.
+
+    It copies rows one by one to mirror a border, and enlarges through a larger tensor.
+    """
+    if type(operation).__name__ == "Pad" and operation.mode == "reflect":
+        (_, (width, _), _, _) = operation.pad_width
+        return lambda x, **_: _mirrored(_mirrored(x, 1, width), 2, width)
+    if isinstance(operation, keras.layers.UpSampling2D):
+        return _enlarged
+    return operation
 
 
-def _shorter_side(image: np.ndarray) -> int:
-    height, width = image.shape[:2]
-    return LARGEST_SERVED * min(height, width) // max(height, width)
+def _mirrored(x: tf.Tensor, axis: int, width: int) -> tf.Tensor:
+    """Widens an axis by its mirror image at both ends, without the edge itself."""
+    side = x.shape[axis]
+    if side is None:
+        edges = [(0, 0)] * 4
+        edges[axis] = (width, width)
+        return tf.pad(x, edges, "REFLECT")
+    before = [_row(x, axis, k) for k in range(width, 0, -1)]
+    after = [_row(x, axis, side - 2 - k) for k in range(width)]
+    return tf.concat([*before, x, *after], axis)
+
+
+def _row(x: tf.Tensor, axis: int, place: int) -> tf.Tensor:
+    return x[:, place : place + 1] if axis == 1 else x[:, :, place : place + 1]
+
+
+def _enlarged(x: tf.Tensor) -> tf.Tensor:
+    """Each pixel as four."""
+    height, width = x.shape[1:3]
+    if height is None or width is None:
+        return tf.repeat(tf.repeat(x, 2, axis=1), 2, axis=2)
+    return tf.image.resize(x, (2 * height, 2 * width), "nearest")
 
 
 def _at_most(image: tf.Tensor, longest: int) -> tf.Tensor:
-    """float32 (H, W, 3), reduced where its longer side is above `longest`."""
+    """float32 (H, W, 3), reduced if its longer side is above `longest`."""
+    image = tf.cast(image, tf.float32)
     shape = tf.shape(image)[:2]
     longer, shorter = tf.reduce_max(shape), tf.reduce_min(shape)
     target = longest * shorter // longer  # of the shorter side
@@ -235,18 +234,3 @@ def _at_most(image: tf.Tensor, longest: int) -> tf.Tensor:
         lambda: image,
     )
     return tf.ensure_shape(reduced, (None, None, 3))
-
-
-def _compare(
-    images: Sequence[np.ndarray], expected: Sequence[np.ndarray], tolerance: Tolerance
-) -> Comparison:
-    differences = [
-        float(np.abs(image.astype(np.float64) - wanted).mean())
-        for image, wanted in zip(images, expected, strict=True)
-    ]
-    return Comparison(
-        len(differences),
-        sum(difference <= SAME for difference in differences),
-        max(differences),
-        tolerance,
-    )

@@ -1,9 +1,10 @@
 """A `.tflite` file: its operations, what is appended to it, and where it runs."""
 
 import json
+import threading
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -69,27 +70,46 @@ def append_files(path: Path, files: Mapping[str, str]) -> None:
             archive.writestr(zipfile.ZipInfo(name, _ZIP_TIME), text, zipfile.ZIP_STORED)
 
 
-def runner(path: str | Path, threads: int = 0) -> dict[str, Callable]:
-    """The signatures of a file, ready to run: arrays by name in, arrays by name out.
+class Runner:
+    """A signature of a TFLite file: arrays by name in, arrays by name out.
+
+    An interpreter has one set of buffers, so threads that shared one would write into
+    each other's inputs, or free them: a lock lets one call in at a time.
+
+    Args:
+        interpreter: Of ai-edge-litert.
+        name: The signature's.
+        lock: One for all signatures of the interpreter.
+    """
+
+    def __init__(self, interpreter: Any, name: str, lock: Any) -> None:
+        self._run = interpreter.get_signature_runner(name)
+        self._lock = lock
+        self.get_input_details = self._run.get_input_details
+        self.get_output_details = self._run.get_output_details
+
+    def __call__(self, **tensors: np.ndarray) -> dict[str, np.ndarray]:
+        """The outputs, copied out of the interpreter's buffers."""
+        with self._lock:
+            return self._run(**tensors)
+
+
+def runners(path: str | Path, threads: int = 0) -> dict[str, Runner]:
+    """The signatures of a file, by name.
+
+    Args:
+        path: The `.tflite` file.
+        threads: For the interpreter; 0 leaves the choice to it.
 
     Raises:
         InputError: The file is not one that LiteRT can run.
     """
     from ai_edge_litert.interpreter import Interpreter
 
+    lock = threading.Lock()
     try:
         interpreter = Interpreter(str(path), num_threads=threads or None)
-        return {
-            name: interpreter.get_signature_runner(name)
-            for name in interpreter.get_signature_list()
-        }
+        names = interpreter.get_signature_list()
+        return {name: Runner(interpreter, name, lock) for name in names}
     except (RuntimeError, ValueError) as error:
         raise InputError(f"{path}: not a model that LiteRT can run: {error}") from error
-
-
-def where_it_runs(
-    path: Path, found: Mapping[str, int], report: Mapping[str, Any]
-) -> dict[str, str]:
-    """A table of runtimes: "yes" only of those that the file has run on here."""
-    table = {"LiteRT": "yes: ran here, in a process without TensorFlow"}
-    return table

@@ -1,4 +1,4 @@
-"""`kerasdl.export.tflite`: any model as a checked `.tflite` file of built-in operations."""
+"""`kerasdl.export.tflite`: any model as a checked `.tflite` file of built-ins."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -108,14 +108,17 @@ def _write(
 ) -> dict[str, Any]:
     import tensorflow as tf
 
-    from kerasdl.training.workdir import write_json
+    from kerasdl.files import write_json
 
     quantize = request.quantize
     export = subject.device(request)
     with staged(path.parent) as folder:
         written = folder / path.name
         tf.saved_model.save(
-            export.module, str(folder / "saved_model"), signatures=export.signatures
+            export.module,
+            str(folder / "saved_model"),
+            signatures=export.signatures,
+            options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
         )
         convert(
             folder / "saved_model",

@@ -230,6 +230,7 @@ def _in_open_graph():
         not tf.executing_eagerly()
         and not fused()
         and not in_buffers()
+        and not written_out()
         and not save_context.in_save_context()
         and _only_cpus()
     )

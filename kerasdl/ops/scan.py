@@ -73,9 +73,12 @@ def _slices(elements, t):
 
 
 def _unrolled(step, carry, elements, steps, reverse):
+    # LiteRT's operation for `tf.unstack` does not take a batch that is known only when
+    # it runs; elsewhere its gradient is one operation, that of slices one each.
+    sliced = execution.written_out()
     rows = [
-        [element(t) for t in range(steps)]
-        if callable(element)
+        _slices_of(element, steps)
+        if callable(element) or (sliced and element.shape[1] is None)
         else tf.unstack(element, num=steps)
         for element in elements
     ]
@@ -83,6 +86,10 @@ def _unrolled(step, carry, elements, steps, reverse):
     for t in reversed(range(steps)) if reverse else range(steps):
         carry, emissions[t] = step(carry, [row[t] for row in rows])
     return carry, [tf.stack(column) for column in zip(*emissions, strict=True)]
+
+
+def _slices_of(element, steps):
+    return [element(t) if callable(element) else element[t] for t in range(steps)]
 
 
 def _in_buffers(step, carry, elements, emitted, steps, reverse):

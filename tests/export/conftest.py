@@ -5,8 +5,8 @@ import json
 import keras
 import numpy as np
 import pytest
-from kerasdl.export.saved_model import export_saved_model
-from kerasdl.export.tflite import export_tflite
+from kerasdl.export import saved_model as export_saved_model
+from kerasdl.export import tflite as export_tflite
 
 from kerasdl.data.captions.tokens import caption_tokens
 from kerasdl.data.captions.vocabulary import CaptionVocabulary

@@ -4,9 +4,11 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from kerasdl.export import saved_model as export_saved_model
 from kerasdl.export.captioning import CaptioningJob, join_words
-from kerasdl.export.jobs import Comparison, Example, Tolerance
-from kerasdl.export.saved_model import export_saved_model, next_version
+from kerasdl.export.comparison import Comparison, Tolerance
+from kerasdl.export.proof import compare_cases, load_cases
+from kerasdl.export.to_saved_model import next_version
 
 import kerasdl
 from kerasdl.data.captions.vocabulary import CaptionVocabulary
@@ -140,8 +142,10 @@ def test_manifest(workdir, saved_model):
     assert manifest["model"]["sha256"] == hashlib.sha256(model).hexdigest()
     operations = manifest["operations"]
     assert operations["DecodePng"] >= 1 and operations["Conv2D"] >= 1
-    for comparison in manifest["comparison"].values():
-        assert comparison["examples"] == comparison["agreeing"] == 12
+    for name, comparison in manifest["comparison"].items():
+        # One more is broken on purpose.
+        examples = {"serving_each": 13, "score_tokens": 1}.get(name, 12)
+        assert comparison["examples"] == comparison["agreeing"] == examples
     assert 0 <= manifest["largest_difference"] < 1e-3
     assert manifest["latency"]["median_ms"] > 0
 
@@ -170,52 +174,65 @@ def test_failure_leaves_nothing(tmp_path):
 
 
 def test_an_export_that_differs_is_refused(workdir, tmp_path, monkeypatch):
-    right = CaptioningJob._generate
+    right = CaptioningJob.graph
 
-    def wrong(job, images):
-        ids, score = right(job, images)
-        return ids, score + 0.01
+    def wrong(job, images, model):
+        result = right(job, images, model)
+        return {**result, "score": result["score"] + 0.01}
 
-    monkeypatch.setattr(CaptioningJob, "_generate", wrong)
+    monkeypatch.setattr(CaptioningJob, "graph", wrong)
     with pytest.raises(InputError, match=r"scores by up to 0\.01, allowed 0\.001"):
-        export_saved_model(workdir, tmp_path / "served", count=2)
+        export_saved_model(workdir, tmp_path / "served", examples=2)
     assert not (tmp_path / "served").exists()
 
 
-def faulty(signatures, name, output, change):
-    """The signatures, one output of one of them changed."""
-
-    def run(**arguments):
-        result = dict(signatures[name](**arguments))
-        return {**result, output: change(result[output])}
-
-    return {**signatures, name: run}
-
-
-def test_what_differs_is_seen(workdir, signatures, pictures):
+def test_what_differs_is_seen(workdir, saved_model):
+    cases = load_cases(saved_model[0] / "proof.npz")
     job = CaptioningJob(
         workdir, json.loads((workdir / "config.json").read_text())["config"]
     )
-    examples = [Example(picture.name, picture.bytes()) for picture in pictures]
-    for comparison in job.compare_serving(signatures, examples).values():
+    tolerances = {
+        "serving_default": job.encoded,
+        "serving_each": job.encoded,
+        "caption_images": job.tensors,
+        "score_tokens": Tolerance(1.0, 1e-3),
+    }
+    right = [dict(case.expected) for case in cases]
+    for comparison in compare_cases(cases, right, tolerances).values():
         comparison.check("the export")
     for name, output, change in [
         ("serving_default", "caption", lambda text: text + b" again"),
         ("serving_default", "score", lambda score: score + 0.2),
+        ("serving_each", "status", lambda text: text + b"?"),
         ("caption_images", "score", lambda score: score - 0.01),
+        ("caption_images", "tokens", lambda ids: np.where(ids == 4, 5, ids)),
+        ("caption_images", "caption", lambda text: text + b" again"),
         ("score_tokens", "score", lambda score: score * 1.01),
     ]:
-        wrong = job.compare_serving(faulty(signatures, name, output, change), examples)
+        wrong = [dict(answer) for answer in right]
+        for case, answer in zip(cases, wrong, strict=True):
+            if case.signature == name:
+                answer[output] = change(answer[output])
         with pytest.raises(InputError, match="differs from the model"):
-            wrong[name].check("the export")
-    for output, change in [
-        ("tokens", lambda ids: tf.where(tf.equal(ids, 4), 5, ids)),
-        ("caption", lambda text: tf.strings.upper(text)),
-    ]:
-        with pytest.raises(InputError, match="joins words differently"):
-            job.compare_serving(
-                faulty(signatures, "caption_images", output, change), examples
-            )
+            compare_cases(cases, wrong, tolerances)[name].check("the export")
+
+
+def test_a_batch_is_fair(signatures, pictures):
+    data = [pictures[0].bytes(), b"no picture", pictures[1].bytes()[:99]]
+    data.append(pictures[1].bytes())
+    answer = signatures["serving_each"](image_bytes=tf.constant(data))
+    alone = signatures["serving_default"](image_bytes=tf.constant(data[::3]))
+    assert [bool(status) for status in answer["status"].numpy()] == [
+        False,
+        True,
+        True,
+        False,
+    ]
+    np.testing.assert_array_equal(answer["caption"].numpy()[::3], alone["caption"])
+    np.testing.assert_allclose(answer["score"].numpy()[::3], alone["score"], atol=1e-5)
+    assert answer["caption"].numpy()[1] == b"" and answer["score"].numpy()[1] == 0
+    none = signatures["serving_default"](image_bytes=tf.constant([], tf.string))
+    assert none["caption"].shape == none["score"].shape == (0,)
 
 
 def test_comparison_limits():

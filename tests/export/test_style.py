@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from kerasdl.configs.style import default, feed_forward
+from kerasdl.export import saved_model as export_saved_model
+from kerasdl.export import tflite as export_tflite
 from kerasdl.export.litert import DeviceModel
-from kerasdl.export.saved_model import export_saved_model
 from kerasdl.export.served import ServedModel
 from kerasdl.export.style import LARGEST_SERVED, _at_most
-from kerasdl.export.tflite import export_tflite
 from PIL import Image
 
 import kerasdl
@@ -60,7 +60,7 @@ def test_a_saved_model(workdir, picture, tmp_path):
     assert description["comparison"]["serving_default"]["examples"] == 2
     served = ServedModel(folder)
     expected = kerasdl.load(workdir).predict(picture)["image"]
-    answer = served.predict(picture.read_bytes(), str(picture))
+    answer = served.predict(picture)
     assert difference(answer["image_bytes"], expected) < 0.1
     signature = tf.saved_model.load(str(folder)).signatures["serving_default"]
     assert signature.structured_outputs["image_bytes"].dtype == tf.string
@@ -69,7 +69,7 @@ def test_a_saved_model(workdir, picture, tmp_path):
 @pytest.mark.parametrize("quantize", ["none", "float16"])
 def test_a_device_model(workdir, picture, tmp_path, quantize):
     path = tmp_path / "style.tflite"
-    description = export_tflite(workdir, path, quantize, size=SIZE)
+    description = export_tflite(workdir, path, quantize=quantize, size=SIZE)
     assert not [name for name in description["operations"] if "CUSTOM" in name]
     device = DeviceModel(path)
     shape = {"dtype": "float32", "shape": [1, SIZE, SIZE, 3]}
@@ -78,7 +78,7 @@ def test_a_device_model(workdir, picture, tmp_path, quantize):
         square = image.resize((SIZE, SIZE), Image.Resampling.BILINEAR)
     square.save(tmp_path / "square.png")
     expected = kerasdl.load(workdir).predict(tmp_path / "square.png")["image"]
-    answer = device.predict(picture.read_bytes(), str(picture))
+    answer = device.predict(picture)
     assert difference(answer["image_bytes"], expected) < 1.0
 
 
@@ -109,7 +109,7 @@ def test_a_size_that_does_not_fit(workdir, tmp_path, size):
 
 
 def test_a_run_that_optimised_a_picture_has_no_network(tmp_path):
-    Workdir(tmp_path, "style", default.get_config().to_dict()).create().close()
+    Workdir(tmp_path, "style", default.get_config().to_dict()).close()
     with pytest.raises(InputError, match="the run optimised one picture and trained no"):
         export_saved_model(tmp_path, tmp_path / "served")
 

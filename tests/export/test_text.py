@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kerasdl.configs.text import default
+from kerasdl.export import saved_model as export_saved_model
+from kerasdl.export import tflite as export_tflite
+from kerasdl.export.artefact import as_text
 from kerasdl.export.jobs import load_job
 from kerasdl.export.litert import DeviceModel
 from kerasdl.export.litert_text import SentenceEncoder
-from kerasdl.export.saved_model import export_saved_model
-from kerasdl.export.tflite import export_tflite
 
 from kerasdl.data.texts.graph import encode_texts
 from kerasdl.data.texts.tokens import TextVocabulary, Tokenizer
@@ -88,7 +89,7 @@ def expected_answers(run, path):
 def test_saved_model_serves_strings_and_ids_without_kerasdl(
     lstm_run, sentences, tmp_path
 ):
-    version, manifest = export_saved_model(lstm_run, tmp_path / "served", count=20)
+    version, manifest = export_saved_model(lstm_run, tmp_path / "served", examples=20)
     assert manifest["signatures"]["serving_default"]["inputs"]["text"]["shape"] == [None]
     assert manifest["signatures"]["classify_tokens"]["inputs"]["ids"]["shape"] == [
         None,
@@ -114,7 +115,7 @@ def test_saved_model_serves_strings_and_ids_without_kerasdl(
 
 def test_tflite_runs_without_tensorflow(lstm_run, sentences, tmp_path):
     path = tmp_path / "m.tflite"
-    manifest = export_tflite(lstm_run, path, count=20)
+    manifest = export_tflite(lstm_run, path, examples=20)
     assert not [name for name in manifest["operations"] if name.startswith("CUSTOM")]
     with zipfile.ZipFile(path) as archive:
         for name in ("vocab.txt", "labels.txt"):
@@ -138,10 +139,10 @@ def test_tflite_runs_without_tensorflow(lstm_run, sentences, tmp_path):
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_converts_to_built_in_operations(name, tmp_path):
     run = make_run(tmp_path / name, name)
-    manifest = export_tflite(run, tmp_path / "m.tflite", count=30)
+    manifest = export_tflite(run, tmp_path / "m.tflite", examples=30)
     assert manifest["largest_difference"] < 1e-4
     assert manifest["comparison"]["serving_default"]["agreeing"] == 30
-    version, _ = export_saved_model(run, tmp_path / "served", count=30)
+    version, _ = export_saved_model(run, tmp_path / "served", examples=30)
     assert (version / "saved_model.pb").is_file()
 
 
@@ -161,7 +162,7 @@ def test_every_model_converts_to_built_in_operations(name, tmp_path):
 def test_quantised(name, quantize, tmp_path):
     run = make_run(tmp_path / "run", name)
     path = tmp_path / "m.tflite"
-    manifest = export_tflite(run, path, quantize, count=30)
+    manifest = export_tflite(run, path, quantize=quantize, examples=30)
     accuracy = manifest["accuracy"]
     assert accuracy["examples"] == 60
     assert accuracy["export"] >= accuracy["model"] - 0.002
@@ -169,7 +170,7 @@ def test_quantised(name, quantize, tmp_path):
 
 def test_int8_of_a_recurrent_model_takes_the_longest_sentence(lstm_run, tmp_path):
     path = tmp_path / "m.tflite"
-    manifest = export_tflite(lstm_run, path, "int8", count=30)
+    manifest = export_tflite(lstm_run, path, quantize="int8", examples=30)
     longest = max(len(e.data.split()) for e in load_job(lstm_run).examples("train", 120))
     inputs = manifest["signatures"]["serving_default"]["inputs"]
     assert inputs["ids"]["shape"] == [1, longest]
@@ -177,9 +178,9 @@ def test_int8_of_a_recurrent_model_takes_the_longest_sentence(lstm_run, tmp_path
     assert manifest["operations"]["TANH"] == 2 * longest
     model = DeviceModel(path)
     words = ["good"] * longest
-    cut = model.predict(" ".join(words + ["bad"] * 9).encode(), "longer")
-    assert cut == model.predict(" ".join(words).encode(), "longest")
-    assert cut != model.predict(b"bad", "shorter")
+    cut = model.predict(" ".join(words + ["bad"] * 9).encode())
+    assert cut == model.predict(" ".join(words).encode())
+    assert cut != model.predict(b"bad")
 
 
 def test_examples_come_from_a_whole_split_sorted_by_class(tmp_path):
@@ -209,7 +210,7 @@ def test_ids_on_a_device_are_those_of_the_graph(text):
         "vocab.txt": vocabulary.to_bytes().decode(),
         "tokenizer.json": tokenizer.to_json(),
     }
-    ids = SentenceEncoder(files, "m.tflite")(text.encode(), "text")
+    ids = SentenceEncoder(files, "m.tflite")(text)
     expected = encode_texts([text], tokenizer, vocabulary).padded()
     np.testing.assert_array_equal(ids, expected)
     assert ids.dtype == np.int32
@@ -229,22 +230,20 @@ def test_ids_on_a_device_on_every_line_of_the_data():
     }
     encode = SentenceEncoder(files, "m.tflite")
     rows = encode_texts(texts, Tokenizer(), vocabulary)
-    got = np.concatenate([encode(text.encode(), "line")[0] for text in texts])
+    got = np.concatenate([encode(text)[0] for text in texts])
     np.testing.assert_array_equal(got, rows.values)
 
 
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "line: expected text, got none"),
         (b"a\0", "line: expected text, got NUL at character 2"),
         (b"\xff", "line: expected UTF-8, got byte 0xff"),
     ],
 )
 def test_bad_text_on_a_device(data, message):
-    files = {"vocab.txt": "<NULL>\n<UNK>\n", "tokenizer.json": Tokenizer().to_json()}
     with pytest.raises(InputError, match=message):
-        SentenceEncoder(files, "m.tflite")(data, "line")
+        as_text(data, "line")
 
 
 def test_a_zip_without_tokenizer():
@@ -254,7 +253,7 @@ def test_a_zip_without_tokenizer():
 
 def test_raw_text_is_served_by_a_model_that_says_what_it_needs(tmp_path):
     run = make_run(tmp_path / "raw", "average", tokenizer="text")
-    version, _ = export_saved_model(run, tmp_path / "served", count=20)
+    version, _ = export_saved_model(run, tmp_path / "served", examples=20)
     assert (version / "assets" / "requirements.txt").read_text() == "tensorflow-text\n"
     encode = SentenceEncoder(
         {
@@ -264,4 +263,4 @@ def test_raw_text_is_served_by_a_model_that_says_what_it_needs(tmp_path):
         "m.tflite",
     )
     with pytest.raises(InputError, match="needs TensorFlow Text"):
-        encode(b"Fine!", "line")
+        encode("Fine!")

@@ -6,11 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import tensorflow as tf
-from kerasdl.export import manifest
+from kerasdl.export import tflite as export_tflite
 from kerasdl.export.captioning import CaptioningJob
 from kerasdl.export.converter import convert
 from kerasdl.export.litert import DeviceModel, read_appended
-from kerasdl.export.tflite import append_files, export_tflite
+from kerasdl.export.tflite_file import append_files, check_builtin
+from kerasdl.export.tflite_file import operations as operations_of
 
 from kerasdl.errors import InputError
 from tests.export.conftest import write_run
@@ -32,7 +33,7 @@ import json, pathlib
 from kerasdl.export.litert import DeviceModel
 model = DeviceModel(sys.argv[1])
 for file in sorted(pathlib.Path(sys.argv[2]).iterdir()):
-    print(json.dumps(model.predict(file.read_bytes(), file.name)))
+    print(json.dumps(model.predict(file.read_bytes())))
 imported = {name.partition(".")[0] for name in sys.modules}
 assert not imported & {"absl", "matplotlib", "scipy", "nltk", "ml_collections"}, imported
 """,
@@ -57,7 +58,7 @@ def test_eight_threads_on_one_model_get_the_serial_answers(tflite, pictures):
 
 def test_operations_are_built_in(tflite):
     path, description = tflite
-    operations = manifest.tflite_operations(path.read_bytes())
+    operations = operations_of(path.read_bytes())
     assert dict(operations) == description["operations"]
     # The convolution, the loop, and what is in its body.
     assert {"CONV_2D", "WHILE", "FULLY_CONNECTED", "LOG_SOFTMAX"} <= operations.keys()
@@ -73,10 +74,10 @@ def test_custom_operations_are_named_and_refused(tmp_path):
     tf.saved_model.save(module, str(tmp_path / "m"), signatures=module.run)
     converter = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path / "m"))
     converter.target_spec.supported_ops = [tf.lite.OpsSet.SELECT_TF_OPS]
-    operations = manifest.tflite_operations(converter.convert())
+    operations = operations_of(converter.convert())
     assert operations["CUSTOM:FlexCholesky"] == 1
     with pytest.raises(InputError, match="CUSTOM:FlexCholesky"):
-        manifest.check_builtin(operations)
+        check_builtin(operations)
     # And our own conversion refuses it in one line.
     with pytest.raises(InputError, match=r"\(--quantize=none\): .* ops: Cholesky"):
         convert(tmp_path / "m", tmp_path / "m.tflite", "none")
@@ -84,8 +85,8 @@ def test_custom_operations_are_named_and_refused(tmp_path):
 
 def test_calls_do_not_depend_on_each_other(tflite, pictures):
     model = DeviceModel(tflite[0])
-    first = [model.predict(p.bytes(), p.name) for p in pictures]
-    again = [model.predict(p.bytes(), p.name) for p in reversed(pictures)]
+    first = [model.predict(p.bytes()) for p in pictures]
+    again = [model.predict(p.bytes()) for p in reversed(pictures)]
     assert again[::-1] == first
 
 
@@ -119,7 +120,7 @@ def test_manifest_keeps_every_export_of_the_folder(workdir, tflite):
     }
     assert entry["largest_difference"] < 1e-3
     other = path.with_name("other.tflite")
-    export_tflite(workdir, other, quantize="float16", count=3)
+    export_tflite(workdir, other, quantize="float16", examples=3)
     entries = json.loads((path.parent / "manifest.json").read_text())
     assert entries.keys() >= {path.name, other.name}
     assert entries[path.name] == description
@@ -147,13 +148,13 @@ def test_other_captioners_convert(tmp_path, design):
 
 
 def test_an_export_that_differs_is_refused(workdir, tmp_path, monkeypatch):
-    right = CaptioningJob._generate
+    right = CaptioningJob.graph
 
-    def wrong(job, images):
-        ids, score = right(job, images)
-        return ids, score + 0.01
+    def wrong(job, images, model):
+        result = right(job, images, model)
+        return {**result, "score": result["score"] + 0.01}
 
-    monkeypatch.setattr(CaptioningJob, "_generate", wrong)
+    monkeypatch.setattr(CaptioningJob, "graph", wrong)
     with pytest.raises(InputError, match=r"scores by up to 0\.01, allowed 0\.001"):
         export_tflite(workdir, tmp_path / "device" / "m.tflite")
     assert not list((tmp_path / "device").iterdir())

@@ -1,0 +1,67 @@
+"""What the predictors of exported models share."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from kerasdl.errors import InputError
+from kerasdl.prediction.predictor import Answer, Predictor
+
+SIGNATURE = "serving_default"
+METADATA = "metadata.json"
+VOCABULARY = "vocab.txt"
+LABELS = "labels.txt"
+
+
+class Artefact(Predictor):
+    """A model that an export wrote; see `kerasdl.prediction.predictor` for the answers.
+
+    A user's model (`input_kind` is `"tensors"`) takes for one input an array without the
+    batch, or a mapping of such by name, and answers with its outputs by name, arrays
+    without the batch; given `labels.txt`, with `label` and `probabilities`.
+    """
+
+    def predict(self, inputs: Any, **options: Any) -> Answer | list[Answer]:
+        """See `Predictor`."""
+        if self.input_kind != "tensors":
+            return super().predict(inputs, **options)
+        if not isinstance(inputs, (list, tuple)):
+            return self.answer([inputs], **options)[0]
+        return self.answer(inputs, **options)
+
+
+def as_tensors(
+    x: Any, shapes: Mapping[str, tuple[Sequence[int | None], Any]]
+) -> dict[str, np.ndarray]:
+    """One input of a user's model with a batch of 1.
+
+    Args:
+        x: An array without the batch, or a mapping of such.
+        shapes: The shape with the batch, -1 or None for any, and the type, by name.
+
+    Raises:
+        InputError: An input is missing, or has another shape.
+    """
+    if not isinstance(x, Mapping):
+        if len(shapes) > 1:
+            raise InputError(f"expected a mapping of {', '.join(shapes)}.")
+        x = {next(iter(shapes)): x}
+    if set(x) != set(shapes):
+        raise InputError(
+            f"expected the inputs {', '.join(shapes)}, got {', '.join(map(str, x))}."
+        )
+    result = {}
+    for key, (shape, dtype) in shapes.items():
+        value = np.asarray(x[key])
+        fits = value.ndim == len(shape) - 1 and all(
+            wanted in (-1, None, got)
+            for wanted, got in zip(shape[1:], value.shape, strict=True)
+        )
+        if not fits:
+            wanted = ", ".join("any" if s in (-1, None) else str(s) for s in shape[1:])
+            raise InputError(
+                f"{key!r} must have the shape ({wanted}), got {value.shape}."
+            )
+        result[key] = value[np.newaxis].astype(dtype)
+    return result
