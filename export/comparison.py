@@ -63,20 +63,26 @@ class Comparison:
     largest_difference: float
     tolerance: Tolerance
 
-    def check(self, what: str) -> None:
-        """Raises InputError if `what` differs by more than is allowed."""
+    def check(self, what: str, way_out: str = "") -> None:
+        """Raises InputError if `what` differs by more than is allowed.
+
+        Args:
+            what: What was compared, for the message.
+            way_out: A sentence that ends the message.
+        """
         if not self.largest_difference <= self.tolerance.difference:  # NaN fails too
             shares = " of their range" if self.tolerance.kind == "values" else ""
             raise InputError(
                 f"{what} differs from the model: its scores by up to "
                 f"{self.largest_difference:.3g}, allowed "
-                f"{self.tolerance.difference:g}{shares}; nothing was written."
+                f"{self.tolerance.difference:g}{shares}; nothing was written.{way_out}"
             )
         least = self.tolerance.least_agreeing(self.examples)
         if self.agreeing < least:
             raise InputError(
                 f"{what} differs from the model: {self.agreeing} of {self.examples} "
-                f"answers are the same, at least {least} must be; nothing was written."
+                f"answers are the same, at least {least} must be; nothing was "
+                f"written.{way_out}"
             )
 
     def as_json(self) -> dict[str, Any]:

@@ -36,7 +36,8 @@ def convert(
         output: The `.tflite` file to write.
         quantize: One of `QUANTIZATIONS`: float32; int8 weights with activations that
             are quantised as they come; float16 weights; int8 weights that are used as
-            float32; int8 weights and activations, float32 at input and output.
+            float32; int8 weights and activations, float32 at input and output. Or
+            "products": as dynamic before matrix products, as weights elsewhere.
         calibration: Real arguments of the first signature, from which `int8` measures
             the ranges of the activations.
         signatures: Their names.
@@ -118,11 +119,16 @@ def _main() -> None:
             (signatures[0], dict(np.load(path))) for path in task["calibration"]
         )
     model = converter.convert()
-    if quantize == "weights":
-        from ai_edge_quantizer import quantizer, recipe
+    if quantize in ("weights", "products"):
+        from ai_edge_quantizer import qtyping, quantizer
 
-        weights = quantizer.Quantizer(model, recipe.weight_only_wi8_afp32())
-        model = weights.quantize().quantized_model
+        quantizer = quantizer.Quantizer(model)
+        every, products = qtyping.TFLOperationName.ALL_SUPPORTED, None
+        quantizer.add_weight_only_config(regex=".*", operation_name=every, num_bits=8)
+        if quantize == "products":
+            products = qtyping.TFLOperationName.FULLY_CONNECTED
+            quantizer.add_dynamic_config(regex=".*", operation_name=products, num_bits=8)
+        model = quantizer.quantize().quantized_model
     Path(task["output"]).write_bytes(model)
 
 

@@ -1,6 +1,7 @@
 """A user's Keras model as a subject of exports, its recurrent layers made ours."""
 
 import contextlib
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -22,6 +23,8 @@ from kerasdl.layers import emissions_in_buffers, steps_written_out
 # range of an output.
 TOLERANCES = {"none": 1e-4, "float16": 1e-2, "dynamic": 3e-2, "weights": 3e-2}
 TOLERANCES["int8"] = 3e-2
+# Representative inputs that an export is compared on.
+PROVEN = 32
 STRATEGIES = ("auto", "loop", "unrolled")
 SIGNATURES = ("infer", "step", "train")
 # Unrolled, a longer sequence makes a file of many thousand operations.
@@ -96,7 +99,11 @@ class KerasModel(Subject):
         with _CONTEXTS.get(strategy, contextlib.nullcontext)():
             infer = concrete(self.caller(model), self._specs(shapes))
         reference = Reference(self)
-        inputs = self._proof_inputs(request, shapes)
+        given = representative.batches(request.representative, self.inputs, shapes)
+        given = list(itertools.islice(given, representative.CALIBRATION))
+        inputs = given[:PROVEN]
+        if request.quantize != "int8":  # which knows the ranges of real inputs alone
+            inputs += representative.drawn(self.model, self.inputs, shapes, self.timed())
         allowed = TOLERANCES[request.quantize]
         export = Export(
             module,
@@ -108,9 +115,7 @@ class KerasModel(Subject):
             metadata={"input": {"kind": "tensors"}},
         )
         if request.quantize == "int8":
-            export.calibration = representative.batches(
-                request.representative, self.inputs, shapes
-            )
+            export.calibration = given
         if "step" in request.signatures:
             add_step(export, self, model, reference, request, min(allowed, 1e-5))
         if "train" in request.signatures:
@@ -125,12 +130,16 @@ class KerasModel(Subject):
         module.weights = [variable.value for variable in model.variables]
         infer = concrete(self.caller(model), self._specs(shapes))
         reference = Reference(self)
+        given = representative.batches(request.representative, self.inputs, shapes)
         return Export(
             module,
             {SERVING: infer},
             [
                 Case(SERVING, given, reference(given))
-                for given in self._proof_inputs(request, shapes)
+                for given in [
+                    *itertools.islice(given, PROVEN),
+                    *representative.drawn(self.model, self.inputs, shapes, self.timed()),
+                ]
             ],
             {SERVING: Tolerance(1.0, TOLERANCES["none"])},
             notes={"reference": reference.dtype},
@@ -185,13 +194,6 @@ class KerasModel(Subject):
             name: tf.TensorSpec(shapes[name], _float32(tensor.dtype))
             for name, tensor in self.inputs.items()
         }
-
-    def _proof_inputs(
-        self, request: Request, shapes: Mapping[str, tuple]
-    ) -> list[dict[str, np.ndarray]]:
-        given = representative.examples(request.representative, self.inputs, shapes, 8)
-        drawn = representative.drawn(self.model, self.inputs, shapes, self.timed())
-        return [*given, *drawn]
 
 
 class Reference:

@@ -4,7 +4,6 @@ Drawn ones are chosen to find what goes wrong: another batch and length than the
 call's, padding, and values that drive a cell state beyond 10 and back.
 """
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -69,15 +68,6 @@ def batches(
             for name, value in named.items()
         }
         yield _checked(named, inputs, shapes)
-
-
-def examples(
-    given: Any, inputs: Mapping[str, Any], shapes: Mapping[str, tuple], count: int
-) -> list[dict[str, np.ndarray]]:
-    """The first `count` of `batches`; none of a generator, which gives them once."""
-    if isinstance(given, Iterator):
-        return []
-    return list(itertools.islice(batches(given, inputs, shapes), count))
 
 
 def read_arrays(path: Path) -> Any:

@@ -1,5 +1,6 @@
 """What the `model` of an export may be, and the subject that it becomes."""
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -29,20 +30,24 @@ def open_subject(model: Any, request: Request) -> Subject:
                 "--model must be a workdir or a .keras file, got "
                 f"{'the file ' if path.is_file() else ''}{str(path)!r}."
             )
-        model = _load(path)
+        # Compiled only for its loss and optimiser, which may be of anyone's making.
+        model = _load(path, "train" in request.signatures and request.loss is None)
     from kerasdl.export.keras_model import KerasModel
 
     return KerasModel(model)
 
 
-def _load(path: Path) -> Any:
+def _load(path: Path, compiled: bool) -> Any:
     from kerasdl.training.command import import_tensorflow
 
     import_tensorflow()
     import keras
 
+    # Registers the classes that the file may name.
+    importlib.import_module("kerasdl.layers")
+    importlib.import_module("kerasdl.models.captioner")
     try:
-        return keras.saving.load_model(path, compile=False)
+        return keras.saving.load_model(path, compile=compiled)
     except Exception as error:  # a damaged file raises any of a dozen kinds
         from kerasdl.export.keras_model import first_line
 

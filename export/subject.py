@@ -64,6 +64,8 @@ class Export:
         metadata: What a predictor must know, for the zip's `metadata.json`.
         calibration: Arguments of `SERVING`, for the ranges of int8.
         variables: Whether a signature assigns to the weights.
+        dynamic_products_only: Whether "dynamic" is to quantise activations before matrix
+            products alone, and convolutions by their weights.
         accuracy: From the answer of the export to one encoded input to its accuracy.
         notes: What the manifest tells besides.
     """
@@ -77,6 +79,7 @@ class Export:
     metadata: dict[str, Any] = field(default_factory=dict)
     calibration: Iterable[Mapping[str, np.ndarray]] = ()
     variables: bool = False
+    dynamic_products_only: bool = False
     accuracy: Callable[[Callable], Accuracy | None] | None = None
     notes: dict[str, Any] = field(default_factory=dict)
 

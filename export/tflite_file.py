@@ -1,4 +1,4 @@
-"""A `.tflite` file: its operations, what is appended to it, and where it runs."""
+"""A `.tflite` file: its operations, and what is appended to it."""
 
 import json
 import threading

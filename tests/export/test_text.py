@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from kerasdl.configs.text import default
 from kerasdl.export import saved_model as export_saved_model
 from kerasdl.export import tflite as export_tflite
-from kerasdl.export.artefact import as_text
 from kerasdl.export.jobs import load_job
 from kerasdl.export.litert import DeviceModel
 from kerasdl.export.litert_text import SentenceEncoder
@@ -22,6 +21,7 @@ from kerasdl.export.litert_text import SentenceEncoder
 from kerasdl.data.texts.graph import encode_texts
 from kerasdl.data.texts.tokens import TextVocabulary, Tokenizer
 from kerasdl.errors import InputError
+from kerasdl.prediction.predictor import read_sentence
 from kerasdl.training.text import TextCorpus, build_classifier
 from kerasdl.training.workdir import Workdir
 
@@ -237,13 +237,14 @@ def test_ids_on_a_device_on_every_line_of_the_data():
 @pytest.mark.parametrize(
     ("data", "message"),
     [
+        (b"", "line: expected text, got none"),
         (b"a\0", "line: expected text, got NUL at character 2"),
         (b"\xff", "line: expected UTF-8, got byte 0xff"),
     ],
 )
 def test_bad_text_on_a_device(data, message):
     with pytest.raises(InputError, match=message):
-        as_text(data, "line")
+        read_sentence(data, "line")
 
 
 def test_a_zip_without_tokenizer():
