@@ -50,7 +50,8 @@ class Looped:
         counts = None
         elements = [tf.transpose(sequences, (1, 0, 2))]  # (T, N, D)
         if mask is not None:
-            counts = tf.transpose(tf.cast(mask, tf.bool))[..., tf.newaxis]  # (T, N, 1)
+            counts = tf.transpose(tf.cast(mask, tf.bool))
+            counts = tf.expand_dims(counts, axis=-1)  # (T, N, 1)
             elements.append(counts)
         states = keras.tree.flatten(initial_state)
         options = {"training": training} if self.cell._call_has_training_arg else {}

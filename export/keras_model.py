@@ -11,11 +11,13 @@ import numpy as np
 import tensorflow as tf
 from kerasdl.export import forms, representative
 from kerasdl.export.comparison import Tolerance
+from kerasdl.export.metadata import VOCABULARY_IDS, vocabulary_ids
 from kerasdl.export.proof import Case
 from kerasdl.export.streaming import add_step
 from kerasdl.export.subject import SERVING, Export, Request, Subject
 from kerasdl.export.training import add_train
 
+from kerasdl.data.vocabulary import check_class_names, class_names_to_bytes
 from kerasdl.errors import InputError
 from kerasdl.layers import emissions_in_buffers, steps_written_out
 
@@ -113,6 +115,7 @@ class KerasModel(Subject):
             strategy,
             notes={"reference": reference.dtype},
             metadata={"input": {"kind": "tensors"}},
+            files=self._files(request),
         )
         if request.quantize == "int8":
             export.calibration = given
@@ -121,6 +124,24 @@ class KerasModel(Subject):
         if "train" in request.signatures:
             add_train(export, self, model, request)
         return export
+
+    def _files(self, request: Request) -> dict[str, str]:
+        files = {}
+        if request.labels is not None:
+            labels = tuple(map(str, request.labels))
+            classes = self.model.outputs[0].shape[-1]
+            if len(self.outputs) != 1 or len(labels) != classes:
+                raise InputError(
+                    f"`labels` must name the {classes} classes of the only output, got "
+                    f"{len(labels)} of {len(self.outputs)} outputs."
+                )
+            check_class_names(labels, "`labels`")
+            files["labels.txt"] = class_names_to_bytes(labels).decode("utf-8")
+        if request.vocabulary is not None:
+            words = list(map(str, request.vocabulary))
+            files["vocab.txt"] = "".join(f"{word}\n" for word in words)
+            files[VOCABULARY_IDS] = vocabulary_ids(words)
+        return files
 
     def served(self, request: Request) -> Export:
         """The one signature `SERVING`, of any batch and length that the model takes."""

@@ -29,6 +29,7 @@ from kerasdl.export.jobs import (
 )
 from kerasdl.export.keras_model import choose_strategy
 from kerasdl.export.litert_text import pad_ids
+from kerasdl.export.metadata import VOCABULARY_IDS, vocabulary_ids
 from kerasdl.export.proof import Case
 from kerasdl.export.subject import SERVING, Export, Request
 from ml_collections import ConfigDict
@@ -214,6 +215,7 @@ class TextJob(Job):
                 "vocab.txt": self.vocabulary.to_bytes().decode("utf-8"),
                 "labels.txt": "".join(f"{label}\n" for label in self.labels),
                 "tokenizer.json": tokenizer.to_json(),
+                **self._word_ids(),
             },
             metadata={"input": {"name": "ids", "kind": "text", "shape": [batch, length]}},
         )
@@ -233,6 +235,13 @@ class TextJob(Job):
 
         export.accuracy = answer
         return export
+
+    def _word_ids(self) -> dict[str, str]:
+        """The vocabulary for MediaPipe, whose tokens are split at white space too."""
+        if self.tokenizer.kind != "whitespace":
+            return {}
+        words = self.vocabulary.to_bytes().decode("utf-8").split("\n")[:-1]
+        return {VOCABULARY_IDS: vocabulary_ids(words)}
 
     def _ids(self, rows: TokenRows, part: slice, length: int | None) -> np.ndarray:
         ids = rows.padded(part)

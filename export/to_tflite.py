@@ -6,6 +6,7 @@ from typing import Any
 
 from kerasdl.export import manifest, tflite_file
 from kerasdl.export.converter import QUANTIZATIONS, convert
+from kerasdl.export.metadata import embed
 from kerasdl.export.proof import MANIFEST, compare_cases, run_cases, store_cases
 from kerasdl.export.runtimes import where_it_runs
 from kerasdl.export.sources import open_subject
@@ -140,6 +141,7 @@ def _write(
         operations = tflite_file.operations(written.read_bytes())
         tflite_file.check_builtin(operations)
         metadata = {"job": subject.name, "quantize": quantize, **export.metadata}
+        embed(written, subject.name, export.files)
         tflite_file.attach(written, metadata, export.files)
         outputs, report = run_cases(written, export.cases)
         comparisons = compare_cases(export.cases, outputs, export.tolerances)

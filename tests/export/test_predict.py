@@ -122,7 +122,8 @@ def test_a_signature_on_something_else(tmp_path):
 
     module = tf.Module()
     module.run = tf.function(
-        lambda x: {"y": x}, input_signature=[tf.TensorSpec((None,), name="audio")]
+        lambda x: {"y": x},
+        input_signature=[tf.TensorSpec((None,), tf.string, name="audio")],
     )
     tf.saved_model.save(module, str(tmp_path), signatures=module.run)
     with pytest.raises(InputError, match=r"got serving_default\(audio\)\.$"):
