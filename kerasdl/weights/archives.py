@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from kerasdl.weights.damage import DAMAGE, Damaged, shown
+from kerasdl.weights.damage import DAMAGE, Damaged, reason, shown
 
 # A checkpoint of 25,000 tensors is larger than that of any network here.
 MAX_ENTRIES = 100_000
@@ -44,8 +44,7 @@ def open_archive(file: BinaryIO, stored: bool = False) -> Iterator[zipfile.ZipFi
     except Damaged:
         raise
     except DAMAGE as error:
-        reason = str(error) or type(error).__name__
-        raise Damaged(f"truncated or damaged archive: {reason}") from error
+        raise Damaged(f"truncated or damaged archive: {reason(error)}") from error
 
 
 def _check_entry_count(file: BinaryIO) -> int:

@@ -54,6 +54,11 @@ def element_count(shape: Sequence[int]) -> int:
     return count
 
 
+def reason(error: Exception) -> str:
+    """An exception's message, cut: zipfile quotes headers as long as the file."""
+    return _cut(str(error) or type(error).__name__)
+
+
 def shown(value: Any) -> str:
     """A value from a file, for a message: short, whatever it holds.
 

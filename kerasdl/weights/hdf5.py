@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kerasdl.files import open_regular
 from kerasdl.weights.archives import FREE_BYTES, MAX_ENTRIES, MAX_SWELLING
-from kerasdl.weights.damage import DAMAGE, Damaged, element_count, shown
+from kerasdl.weights.damage import DAMAGE, Damaged, element_count, reason, shown
 from kerasdl.weights.trial import answer, try_in_child
 
 _FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32", 32000: "lzf"}
@@ -57,7 +57,7 @@ def inspect(path: Path) -> None:
     except (Damaged, MemoryError):
         raise
     except DAMAGE as error:
-        raise Damaged(f"damaged: {error}") from error
+        raise Damaged(f"damaged: {reason(error)}") from error
 
 
 def _datasets(file) -> Iterator[tuple]:

@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 
 from kerasdl.errors import InputError
 from kerasdl.files import open_regular
+from kerasdl.weights.damage import reason
 
 # About 100 bytes of header describe a tensor.
 MAX_HEADER_BYTES = 1 << 24
@@ -46,10 +47,8 @@ def read_safetensors(path: str | Path) -> dict[str, np.ndarray]:
             json.loads(header, object_pairs_hook=_without_repeats)
             return {name: _array(archive, name) for name in archive.offset_keys()}
     except (SafetensorError, ValueError, RecursionError, MemoryError, OSError) as error:
-        reason = str(error).removeprefix("Error while deserializing header: ")
-        raise InputError(
-            f"{path}: not a whole safetensors file: {reason or type(error).__name__}."
-        ) from error
+        why = reason(error).removeprefix("Error while deserializing header: ")
+        raise InputError(f"{path}: not a whole safetensors file: {why}.") from error
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

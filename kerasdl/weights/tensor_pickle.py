@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import ml_dtypes
 import numpy as np
 
-from kerasdl.weights.damage import DAMAGE, MAX_AXES, MAX_COUNT, Damaged, shown
+from kerasdl.weights.damage import DAMAGE, MAX_AXES, MAX_COUNT, Damaged, reason, shown
 
 # A state dict takes about 40 instructions per tensor.
 MAX_INSTRUCTIONS = 1 << 20
@@ -105,7 +105,7 @@ class TensorPickle:
         except Damaged:
             raise
         except DAMAGE as error:
-            raise Damaged(f"truncated or damaged pickle: {str(error)[:200]}") from error
+            raise Damaged(f"truncated or damaged pickle: {reason(error)}") from error
 
     def _step(self, opcode: str, argument: Any) -> None:
         stack = self._stack

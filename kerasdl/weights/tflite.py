@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from kerasdl.files import open_regular
-from kerasdl.weights.damage import DAMAGE, Damaged, element_count, shown
+from kerasdl.weights.damage import DAMAGE, Damaged, element_count, reason, shown
 from kerasdl.weights.trial import answer, try_in_child
 
 IDENTIFIER = b"TFL3"
@@ -66,7 +66,7 @@ def check_structure(data: bytes) -> None:
     except Damaged:
         raise
     except DAMAGE as error:
-        raise Damaged(f"truncated or damaged flatbuffer: {error}") from error
+        raise Damaged(f"truncated or damaged flatbuffer: {reason(error)}") from error
 
 
 class _Structure:
@@ -244,8 +244,9 @@ def _check(path: Path) -> None:
             inputs = runner.get_input_details()
             runner(**{key: _zeros(key, given) for key, given in inputs.items()})
     except RuntimeError as error:
-        reason = str(error) or "it gives no reason"  # as for memory that it cannot get
-        raise Damaged(reason) from error
+        # It gives none, for instance, for memory that it cannot get.
+        why = reason(error) if str(error) else "it gives no reason"
+        raise Damaged(why) from error
 
 
 def _zeros(name: str, given: dict[str, Any]) -> np.ndarray:

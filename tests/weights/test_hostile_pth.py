@@ -137,6 +137,15 @@ def test_archive_of_too_many_entries(tmp_path):
     assert "the archive has more than 100,000 entries" in message
 
 
+def test_a_header_that_is_quoted_is_cut(tmp_path):
+    """zipfile quotes the name in an entry's header, whose length is in the file."""
+    data = bytearray(torch_file(*state_dict({"w": np.ones(900)}, False), False))
+    data[26:28] = struct.pack("<H", 6000)
+    message = refusal(tmp_path, bytes(data))
+    assert "File name in directory 'model/data.pkl' and header" in message
+    assert len(message) < 1000
+
+
 def test_archive_that_names_an_entry_twice(tmp_path):
     entries, storages = state_dict({"w": np.ones(2, np.float32)}, False)
     path = written(tmp_path, torch_file(entries, storages, False))
