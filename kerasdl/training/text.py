@@ -30,6 +30,7 @@ from kerasdl.models.text.models import MODELS
 from kerasdl.models.text.ngram_bag import HashedNgramBag
 from kerasdl.models.text.vector_classifier import VectorClassifier
 from kerasdl.ops.execution import compile_every_length
+from kerasdl.ops.gradients import forget_gradients
 from kerasdl.reports.classification import confident_mistakes
 from kerasdl.reports.page import Outcome, Report
 from kerasdl.reports.text import Shown, report_comparison, report_text
@@ -322,6 +323,7 @@ class TextScorer:
             lambda ids: model.probabilities(model(ids, training=False)),
             input_signature=[BATCH_SIGNATURE[0]],
         )
+        forget_gradients(self._probabilities)
         self.sentences_per_second = 0.0
 
     def probabilities(self, rows: TokenRows) -> np.ndarray:

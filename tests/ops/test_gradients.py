@@ -1,8 +1,15 @@
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasdl.ops.gradients import gradient_may_be_taken, with_backward
+from kerasdl.ops.gradients import (
+    forget_gradients,
+    gradient_may_be_taken,
+    with_backward,
+)
 
 
 def cube_keeping_its_square(x):
@@ -58,3 +65,21 @@ def test_tells_of_active_tapes():
     assert not gradient_may_be_taken()
     with tf.GradientTape():
         assert gradient_may_be_taken()
+
+
+def test_what_is_called_forward_alone_is_freed():
+    def trace(forget):
+        variable = tf.Variable([2.0])
+        function = tf.function(
+            lambda x: cube_keeping_its_square(x * variable),
+            input_signature=[tf.TensorSpec((1,), tf.float32)],
+        )
+        if forget:
+            forget_gradients(function)
+        assert function(tf.constant([1.0])).numpy().tolist() == [8.0]
+        return weakref.ref(function.get_concrete_function().graph)
+
+    graphs = [trace(forget) for forget in (True, False)]
+    gc.collect()
+    assert graphs[0]() is None
+    assert graphs[1]() is not None, "TensorFlow frees it itself: forget_gradients may go"

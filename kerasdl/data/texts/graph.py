@@ -60,9 +60,11 @@ class VocabularyTable(tf.Module):
 
     Args:
         vocabulary: The words and their ids.
+        saved: Whether the table is to be saved; TensorFlow never frees such a table, not
+            even after the last reference to it.
     """
 
-    def __init__(self, vocabulary: TextVocabulary) -> None:
+    def __init__(self, vocabulary: TextVocabulary, saved: bool = True) -> None:
         super().__init__()
         ids = np.arange(len(vocabulary), dtype=np.int64)
         # A word spelt like padding is a word all the same, and an unknown one.
@@ -73,6 +75,7 @@ class VocabularyTable(tf.Module):
                 tf.constant(ids),
             ),
             default_value=UNKNOWN,
+            experimental_is_anonymous=not saved,
         )
 
     def __call__(self, tokens: tf.RaggedTensor) -> tf.RaggedTensor:
@@ -99,7 +102,7 @@ class TextEncoder:
 
     def __init__(self, tokenizer: Tokenizer, vocabulary: TextVocabulary) -> None:
         # The function refers to the table's resource, which lives as long as the table.
-        self._table = table = VocabularyTable(vocabulary)
+        self._table = table = VocabularyTable(vocabulary, saved=False)
 
         @tf.function(input_signature=[tf.TensorSpec((None,), tf.string)], autograph=False)
         def encode(texts):
