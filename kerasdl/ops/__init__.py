@@ -1,4 +1,4 @@
-"""Pure functions of tensors: forward passes and the backward passes derived for them."""
+"""Pure functions of tensors: recurrent networks and the loss, with gradients."""
 
 from kerasdl.ops.embedding import word_embedding
 from kerasdl.ops.gru import gru, gru_gradient_norms, gru_step

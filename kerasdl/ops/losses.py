@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from kerasdl.ops.checks import check_shape
+from kerasdl.ops.gradients import with_backward
 
 
 def masked_softmax_loss(logits, targets, mask):
@@ -34,6 +35,23 @@ def masked_softmax_loss(logits, targets, mask):
     check_shape("targets", targets, rows)
     mask = tf.cast(mask, tf.bool)
     check_shape("mask", mask, rows)
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=targets, logits=logits)
-    total = tf.reduce_sum(tf.where(mask, losses, tf.zeros_like(losses)))
-    return total / tf.cast(tf.shape(logits)[0], total.dtype)
+    # Sums of exponentials need more than the 8 or 11 bits of a half.
+    precise = tf.cast(logits, tf.float32) if logits.dtype.size == 2 else logits
+
+    def forward(logits):
+        losses, d_scores = tf.raw_ops.SparseSoftmaxCrossEntropyWithLogits(
+            features=tf.reshape(logits, (-1, tf.shape(logits)[-1])),
+            labels=tf.reshape(targets, [-1]),
+        )
+        losses = tf.reshape(losses, tf.shape(mask))
+        total = tf.reduce_sum(tf.where(mask, losses, tf.zeros_like(losses)))
+        return [total / batch], d_scores  # the latter is softmax(s)_v − [v = y]
+
+    def backward(inputs, d_scores, gradients):
+        d_scores = tf.reshape(d_scores, tf.shape(inputs[0]))
+        weights = tf.where(mask, gradients[0] / batch, tf.zeros((), d_scores.dtype))
+        return [weights[..., tf.newaxis] * d_scores]
+
+    batch = tf.cast(tf.shape(logits)[0], precise.dtype)
+    (loss,) = with_backward(forward, backward)(precise)
+    return tf.cast(loss, logits.dtype)

@@ -43,6 +43,37 @@ def test_gradient_equals_finite_differences_and_is_zero_at_padding():
     assert np.all(gradient[~MASK] == 0)
 
 
+def test_second_derivatives_equal_those_of_autodiff():
+    logits, targets = problem()
+    logits = tf.constant(logits)
+
+    def plain(logits):
+        losses = -tf.gather(tf.nn.log_softmax(logits), targets, batch_dims=2)
+        return tf.reduce_sum(tf.where(MASK, losses, 0.0)) / N
+
+    results = []
+    for loss in (lambda s: masked_softmax_loss(s, targets, MASK), plain):
+        with tf.GradientTape() as outer:
+            outer.watch(logits)
+            with tf.GradientTape() as inner:
+                inner.watch(logits)
+                value = loss(logits)
+            gradient = inner.gradient(value, logits)
+            curved = tf.reduce_sum(tf.sin(gradient))
+        results += [gradient, outer.gradient(curved, logits)]
+    for actual, expected in zip(results[:2], results[2:], strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_of_halves(dtype):
+    logits, targets = problem()
+    loss = masked_softmax_loss(tf.cast(logits, dtype), targets, MASK)
+    assert loss.dtype == dtype
+    expected = slow_loss(logits, targets, MASK)
+    np.testing.assert_allclose(tf.cast(loss, "float64"), expected, rtol=0.02)
+
+
 def test_of_a_uniform_prediction_is_words_times_log_of_the_vocabulary():
     _, targets = problem()
     loss = masked_softmax_loss(np.zeros((N, T, V)), targets, np.ones((N, T), bool))
