@@ -30,13 +30,9 @@ from kerasdl.configs.text import (
 from kerasdl.data.texts.batches import TextBatches
 from kerasdl.training.optimization import make_optimizer
 from kerasdl.training.steps import TrainingSteps
-from kerasdl.training.text import (
-    BATCH_SIGNATURE,
-    STEPS_PER_CALL,
-    TextCorpus,
-    build_classifier,
-    training_loss,
-)
+from kerasdl.training.text_corpus import BATCH_SIGNATURE, TextCorpus
+from kerasdl.training.text_objective import build_classifier, training_loss
+from kerasdl.training.text_pretraining import STEPS_PER_CALL
 
 CONFIGS = {
     "bag_of_words": bag_of_words,

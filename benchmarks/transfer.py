@@ -36,7 +36,7 @@ def tensorflow_step(batch: int, size: int) -> Callable[[], object]:
     from kerasdl.models.backbones import build_backbone
     from kerasdl.models.classifier import ImageClassifier
     from kerasdl.training.steps import make_train_step
-    from kerasdl.training.transfer import picture_loss
+    from kerasdl.training.transfer_losses import picture_loss
 
     backbone = build_backbone("efficientnet_lite0", size=size)
     classifier = ImageClassifier(backbone, CLASSES)

@@ -41,7 +41,7 @@ from kerasdl.data.texts.lines import check_text
 from kerasdl.data.texts.tokens import PADDING, TokenRows
 from kerasdl.errors import InputError
 from kerasdl.layers import emissions_in_buffers, steps_written_out
-from kerasdl.training.text import TextScorer, load_dataset
+from kerasdl.training.text_corpus import TextScorer, load_dataset
 
 # Same ids in, same arithmetic: only the order of sums differs.
 SAME = Tolerance(1.0, 1e-4, "classes")

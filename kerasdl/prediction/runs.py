@@ -191,7 +191,7 @@ class TrainedTextClassifier(Predictor):
     def __init__(self, root: Path, config: Mapping[str, Any]) -> None:
         from kerasdl.data.texts.graph import TextEncoder
         from kerasdl.data.texts.tokens import TextVocabulary, Tokenizer
-        from kerasdl.training.text import TextScorer
+        from kerasdl.training.text_corpus import TextScorer
 
         del config
         self.model = load_model(root / "model.keras")

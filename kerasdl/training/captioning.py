@@ -2,7 +2,6 @@
 
 import dataclasses
 import difflib
-import itertools
 from collections.abc import Mapping, Sequence
 
 import keras
@@ -16,7 +15,6 @@ from kerasdl.data.captions.tokens import caption_tokens
 from kerasdl.data.captions.vocabulary import UNK, CaptionVocabulary
 from kerasdl.data.drawn.scenes import drawn_scenes
 from kerasdl.data.pictures.decoding import decode_picture, prepare_picture
-from kerasdl.data.pictures.feature_cache import FeatureCache
 from kerasdl.data.texts.glove import read_glove
 from kerasdl.decoding import options_for
 from kerasdl.errors import InputError
@@ -33,6 +31,7 @@ from kerasdl.reports.captioning import (
 from kerasdl.reports.page import Outcome, Report
 from kerasdl.training.caption_batches import CaptionBatches, chosen_captions
 from kerasdl.training.caption_losses import make_caption_loss
+from kerasdl.training.features import PictureFeatures
 from kerasdl.training.job import Job, Objective
 from kerasdl.training.progress import say, track
 from kerasdl.training.self_critical import SelfCritic, ThenConstant
@@ -86,6 +85,9 @@ class Split:
     features: np.ndarray
     more_views: Sequence[np.ndarray] = ()
 
+    def __len__(self) -> int:
+        return len(self.pictures)
+
     @property
     def references(self) -> list[list[str]]:
         """Each picture's captions, in file order."""
@@ -97,7 +99,7 @@ class Split:
 
 
 class FeatureExtractor:
-    """Features of pictures by a fixed backbone, through the cache on disk.
+    """Splits of pictures with their features by a captioner's backbone.
 
     Args:
         captioner: Its `features` maps float32 (1, S, S, 3) in 0..255 to (1, F).
@@ -108,25 +110,15 @@ class FeatureExtractor:
     """
 
     def __init__(self, captioner: ImageCaptioner, cache: str = "") -> None:
-        self._features = tf.function(captioner.features)
         self._size = captioner.image_size
-        self._folder, self._key = cache or None, _feature_key(captioner)
-        self._caches: dict[int, FeatureCache] = {}
-        self._shape = (captioner.decoder.feature_dim,)
+        key = (
+            f"{captioner.backbone.name} {self._size} squash grid={captioner.grid} "
+            f"{weights_digest(captioner.backbone)}"
+        )
+        self._features = PictureFeatures(
+            captioner.features, key, captioner.decoder.feature_dim, cache
+        )
         self.broken = BrokenInputs()
-
-    def _features_of(self, picture: CaptionedPicture, view: int) -> np.ndarray:
-        """Features of one view of a picture, computed once; see `view_of`."""
-        if view not in self._caches:
-            key = f"{self._key} view={view}" if view else self._key
-            self._caches[view] = FeatureCache(self._folder, key, self._shape)
-
-        def extract(data: bytes, name: str) -> np.ndarray:
-            image = view_of(decode_picture(data, name), view)
-            image = prepare_picture(image, self._size, "squash")
-            return self._features(image[np.newaxis].astype(np.float32)).numpy()[0]
-
-        return self._caches[view].get(picture.bytes(), picture.where, extract)
 
     def split(
         self, pictures: Sequence[CaptionedPicture], what: str, views: int = 1
@@ -139,11 +131,20 @@ class FeatureExtractor:
             views: How many views of each; see `view_of`.
 
         Raises:
-            InputError: Where more than `MOST_BROKEN` of them are.
+            InputError: More of them are broken than a run tolerates.
         """
 
         def read(picture: CaptionedPicture) -> list[np.ndarray]:
-            return [self._features_of(picture, view) for view in range(views)]
+            return [
+                self._features.of(
+                    picture,
+                    f"view={view}" if view else "",
+                    lambda data, name, view=view: prepare_picture(
+                        view_of(decode_picture(data, name), view), self._size, "squash"
+                    ),
+                )
+                for view in range(views)
+            ]
 
         kept, rows = self.broken.readable(pictures, read, f"{what} pictures", say, track)
         if not rows:
@@ -164,14 +165,6 @@ def view_of(image: np.ndarray, view: int) -> np.ndarray:
         top, left = height * down // 64, width * right // 64
         image = image[top : top + -(-height * 7 // 8), left : left + -(-width * 7 // 8)]
     return image[:, ::-1] if view % 2 else image
-
-
-def _feature_key(captioner: ImageCaptioner) -> str:
-    """What the features depend on besides the picture."""
-    return (
-        f"{captioner.backbone.name} {captioner.image_size} squash grid={captioner.grid} "
-        f"{weights_digest(captioner.backbone)}"
-    )
 
 
 def build_vocabulary(
@@ -315,7 +308,7 @@ class CaptionScorer:
 
     def scores(self, split: Split, name: str) -> dict[str, float]:
         """`name/bleu1_single`, the COCO metrics and diversity, empty if the split is."""
-        if not split.pictures:
+        if not len(split):
             return {}
         hypotheses = self.captions(split.features)
         scores = {"bleu1_single": bleu1_single(hypotheses, split.references)}
@@ -377,30 +370,20 @@ class CaptioningJob(Job):
         steps = self.config.epochs * steps_per_epoch
         return ThenConstant(schedule, steps, self.config.self_critical.learning_rate)
 
-    @property
-    def monitor(self) -> str:
-        """The config's, or the training loss without a validation split."""
-        return self.config.monitor if self.splits["val"].pictures else "train/loss"
-
     def save(self, workdir: Workdir) -> None:
         """Writes vocab.txt."""
         self.vocabulary.save(workdir / "vocab.txt")
 
-    def evaluate(self) -> dict[str, float]:
-        """Scores of the captions of the validation split."""
-        return self.scorer.scores(self.splits["val"], "val")
-
     def score(self, outcome: Outcome) -> dict[str, float]:
         """Scores of every split, of some pictures of the training split."""
         some = self.splits["train"].first(self.config.report.train_pictures)
-        self.splits["train"] = some
-        scores = (self.scorer.scores(split, name) for name, split in self.splits.items())
-        return dict(itertools.chain.from_iterable(map(dict.items, scores)))
+        self.splits = {**self.splits, "train": some}
+        return super().score(outcome)
 
     def report(self, outcome: Outcome) -> Report:
         """Sample captions, scores and curves."""
         samples = pick_samples(self.splits, self.scorer, self.config.report.samples)
-        counts = {name: len(split.pictures) for name, split in self.splits.items()}
+        counts = {name: len(split) for name, split in self.splits.items()}
         held_out = next(name for name in ("test", "val", "train") if counts[name])
         return report_captioning(
             outcome, samples, self._looked_at(held_out), counts, self.monitor
@@ -440,7 +423,7 @@ def pick_samples(
     Held-out pictures come first and fill two thirds of the grid: they matter most.
     """
     samples = []
-    names = [name for name in ("test", "val", "train") if splits[name].pictures]
+    names = [name for name in ("test", "val", "train") if len(splits[name])]
     for name in names:
         left = count - len(samples)
         split = splits[name].first(left if name == names[-1] else -(-left * 2 // 3))

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+import types
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,8 @@ class Job:
         name: As config.json holds it.
         label: What its lines begin with, if several models train.
         model: What becomes model.keras; set by `build`; None for none.
+        splits: The data by the name of the split; set by `build` where there is a
+            `scorer` of it, whose `scores(split, name)` are keyed `name/metric`.
         notes: What a reader of the figures should know of data and model.
         seconds_before: Of training that the loop does not count.
     """
@@ -80,6 +83,8 @@ class Job:
     name: str
     label: str = ""
     model: keras.Model | None = None
+    splits: Mapping[str, Sized] = types.MappingProxyType({})
+    scorer: Any = None
 
     def __init__(self, config: ConfigDict) -> None:
         self.config = config
@@ -102,8 +107,8 @@ class Job:
 
     @property
     def monitor(self) -> str:
-        """The figure by which the best epoch is chosen."""
-        return self.config.monitor
+        """The figure that chooses the best epoch; the loss without a validation split."""
+        return self.config.monitor if len(self.splits["val"]) else "train/loss"
 
     @property
     def epochs(self) -> int:
@@ -157,11 +162,16 @@ class Job:
 
     def evaluate(self) -> dict[str, float]:
         """Figures of the model as it stands on held-out data, keyed `split/metric`."""
-        return {}
+        return self.scorer.scores(self.splits["val"], "val")
 
     def score(self, outcome: Outcome) -> dict[str, Any]:
         """The final figures, keyed `split/metric`, and those of the job alone."""
-        return self.evaluate()
+        if not self.splits:
+            return self.evaluate()
+        scores = {}
+        for name, split in self.splits.items():
+            scores |= self.scorer.scores(split, name)
+        return scores
 
     def metrics(self, outcome: Outcome) -> dict[str, Any]:
         """The final figures as metrics.json holds them."""

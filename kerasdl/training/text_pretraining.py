@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -17,14 +17,10 @@ from kerasdl.ops.execution import compile_every_length
 from kerasdl.training.loop import TrainingLoop
 from kerasdl.training.optimization import make_optimizer, make_schedule
 from kerasdl.training.steps import TrainingSteps
+from kerasdl.training.text_corpus import BATCH_SIGNATURE, SCORE_BATCH, TextCorpus
 from kerasdl.training.workdir import Workdir
 
-if TYPE_CHECKING:
-    from kerasdl.training.text import TextCorpus
-
-SIGNATURE = (tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None,), tf.int32))
-# Sentences measured at a time, and training steps in one call of their graph.
-SCORE_BATCH = 512
+# Training steps in one call of their graph.
 STEPS_PER_CALL = 25
 
 # Where its checkpoints and metrics lie in a run's folder.
@@ -89,7 +85,7 @@ def pretrain(
 
     measure = tf.function(
         lambda ids: language_model(ids, training=False),
-        input_signature=[SIGNATURE[0]],
+        input_signature=[BATCH_SIGNATURE[0]],
     )
 
     def evaluate() -> dict[str, float]:
@@ -115,7 +111,7 @@ def pretrain(
             language_model,
             optimizer,
             loss,
-            SIGNATURE,
+            BATCH_SIGNATURE,
             STEPS_PER_CALL,
             weight=lambda ids, _: tf.math.count_nonzero(ids),
         ),

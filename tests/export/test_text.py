@@ -22,7 +22,8 @@ from kerasdl.data.texts.graph import encode_texts
 from kerasdl.data.texts.tokens import TextVocabulary, Tokenizer
 from kerasdl.errors import InputError
 from kerasdl.prediction.predictor import read_sentence
-from kerasdl.training.text import TextCorpus, build_classifier
+from kerasdl.training.text_corpus import TextCorpus
+from kerasdl.training.text_objective import build_classifier
 from kerasdl.training.workdir import Workdir
 
 SENTIMENT = Path(__file__).parents[2].parent / "shared" / "data" / "sentiment"

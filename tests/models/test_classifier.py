@@ -16,7 +16,7 @@ from kerasdl.models.classifier import (
     stages,
 )
 from kerasdl.training.steps import make_train_step
-from kerasdl.training.transfer import picture_loss
+from kerasdl.training.transfer_losses import picture_loss
 
 SIZE = 64
 

@@ -112,7 +112,7 @@ def test_features_come_once_from_the_network_and_then_from_disk(captioner, tmp_p
     expected = [[60.0 * i] * 3 for i in range(3)]
     np.testing.assert_allclose(first.features, expected, atol=1e-4)
     again = captioning.FeatureExtractor(captioner, str(tmp_path))
-    again._features = None  # a call would fail
+    again._features._network = None  # a call would fail
     second = again.split(pictures(), "train")
     np.testing.assert_array_equal(first.features, second.features)
 

@@ -34,7 +34,7 @@ def test_it_returns_the_figures_and_the_folder(finished):
 
 
 def test_load_takes_the_run(finished):
-    label = kerasdl.load(finished).predict("the food was good .")
+    label = kerasdl.load(finished).predict("the food was good .")["label"]
     assert label in (finished.workdir / "labels.txt").read_text().splitlines()
 
 

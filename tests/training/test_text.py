@@ -8,13 +8,8 @@ from kerasdl.errors import InputError
 from kerasdl.models.text.models import MODELS
 from kerasdl.training.optimization import make_optimizer
 from kerasdl.training.steps import TrainingSteps
-from kerasdl.training.text import (
-    BATCH_SIGNATURE,
-    TextCorpus,
-    TextScorer,
-    build_classifier,
-    training_loss,
-)
+from kerasdl.training.text_corpus import BATCH_SIGNATURE, TextCorpus, TextScorer
+from kerasdl.training.text_objective import build_classifier, training_loss
 
 IDS = np.array([[2, 3, 4, 0], [5, 6, 0, 0], [7, 0, 0, 0]], np.int32)
 LABELS = np.array([1, 0, 1], np.int32)

@@ -8,7 +8,8 @@ import pytest
 from kerasdl.configs.text import default
 
 from kerasdl.errors import InputError
-from kerasdl.training.text import TextCorpus, build_classifier
+from kerasdl.training.text_corpus import TextCorpus
+from kerasdl.training.text_objective import build_classifier
 from kerasdl.training.text_pretraining import FOLDER, pretrain
 from kerasdl.training.workdir import Workdir
 

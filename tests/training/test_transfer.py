@@ -9,7 +9,7 @@ from kerasdl.data.pictures.augmentation import Augmentation
 from kerasdl.data.pictures.batches import FeatureBatches, PictureBatches
 from kerasdl.errors import InputError
 from kerasdl.models.classifier import HEAD
-from kerasdl.training import transfer
+from kerasdl.training import transfer, transfer_losses, transfer_splits
 from kerasdl.training.optimization import make_optimizer
 from kerasdl.training.steps import make_train_step
 
@@ -33,7 +33,7 @@ def test_cached_features_train_the_head_that_pictures_train(tmp_path, view):
     for cached in (True, False):
         keras.utils.set_random_seed(7)
         classifier = transfer.build_model(config, 6)
-        reader = transfer.SplitReader(classifier, config)
+        reader = transfer_splits.SplitReader(classifier, config)
         train = reader.read(dataset.train, "train", cached)
         val = reader.read(dataset.val, "val", cached)
         augmentation = transfer.make_augmentation(config, 32)
@@ -43,10 +43,10 @@ def test_cached_features_train_the_head_that_pictures_train(tmp_path, view):
             features = reader.variants(train, augmentation, 7, 2)
             assert features.shape == (2 if view else 1, 18, 1280)
             batches = FeatureBatches(features, train.pictures.labels, 4, 7)
-            loss = transfer.head_loss(classifier, weights, 0.1)
+            loss = transfer_losses.head_loss(classifier, weights, 0.1)
         else:
             batches = PictureBatches(train.pictures, augmentation, 4, 7, variants=2)
-            loss = transfer.picture_loss(classifier, weights, 0.1, True)
+            loss = transfer_losses.picture_loss(classifier, weights, 0.1, True)
         optimizer = keras.optimizers.SGD(0.01, momentum=0.9)
         optimizer.build(classifier.trainable_variables)
         model = classifier.get_layer(HEAD) if cached else classifier
@@ -54,7 +54,7 @@ def test_cached_features_train_the_head_that_pictures_train(tmp_path, view):
         losses = [
             float(step(batch)["loss"]) for epoch in range(3) for batch in batches(epoch)
         ]
-        scorer = transfer.Scorer(classifier, config.data.preparation)
+        scorer = transfer_splits.Scorer(classifier, config.data.preparation)
         results.append((losses, scorer.probabilities(val)))
     np.testing.assert_allclose(results[0][0], results[1][0], rtol=2e-4)
     np.testing.assert_allclose(results[0][1], results[1][1], atol=2e-4)
@@ -64,7 +64,7 @@ def test_features_do_not_depend_on_what_was_cached(tmp_path):
     config = make_config(tmp_path)
     dataset = drawn_shapes(0, 6, 0, 0, side=48)
     classifier = transfer.build_model(config, 6)
-    reader = transfer.SplitReader(classifier, config)
+    reader = transfer_splits.SplitReader(classifier, config)
     augment = Augmentation(32)
     few = reader.read(dataset.train[2:4], "train", True)
     some = reader.variants(few, augment, 3, 2)
@@ -77,8 +77,10 @@ def test_features_do_not_depend_on_what_was_cached(tmp_path):
 
 def test_class_weights():
     labels = np.array([0, 0, 0, 1])
-    np.testing.assert_array_equal(transfer.class_weights(labels, 2, "none"), [1, 1])
-    weights = transfer.class_weights(labels, 2, "balanced")
+    np.testing.assert_array_equal(
+        transfer_losses.class_weights(labels, 2, "none"), [1, 1]
+    )
+    weights = transfer_losses.class_weights(labels, 2, "balanced")
     np.testing.assert_allclose(weights, [4 / 6, 2])
     np.testing.assert_allclose(weights[labels].mean(), 1)
 
@@ -93,7 +95,7 @@ def test_the_loss_against_numpy():
         target = np.full(3, 0.2 / 3)
         target[label] += 0.8
         expected -= weights[label] * (target * np.log(row)).sum() / 5
-    got = transfer.classification_loss(tf.constant(logits), labels, weights, 0.2)
+    got = transfer_losses.classification_loss(tf.constant(logits), labels, weights, 0.2)
     np.testing.assert_allclose(got, expected, rtol=1e-5)
 
 
@@ -102,7 +104,7 @@ def test_an_untrained_head_is_at_chance(tmp_path):
     images = tf.cast(
         np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3)), tf.float32
     )
-    loss = transfer.classification_loss(
+    loss = transfer_losses.classification_loss(
         classifier(images), np.arange(8) % 6, np.ones(6, np.float32)
     )
     assert abs(float(loss) - np.log(6)) < 0.5
@@ -111,11 +113,11 @@ def test_an_untrained_head_is_at_chance(tmp_path):
 def test_fitting_the_head_separates_the_training_features(tmp_path):
     config = make_config(tmp_path)
     classifier = transfer.build_model(config, 6)
-    reader = transfer.SplitReader(classifier, config)
+    reader = transfer_splits.SplitReader(classifier, config)
     split = reader.read(drawn_shapes(0, 30, 0, 0, side=48).train, "train", True)
-    scorer = transfer.Scorer(classifier, config.data.preparation)
+    scorer = transfer_splits.Scorer(classifier, config.data.preparation)
     before = scorer.scores(split, "train")
-    transfer.fit_head(classifier, split, np.ones(6, np.float32), 1000)
+    transfer_losses.fit_head(classifier, split, np.ones(6, np.float32), 1000)
     after = scorer.scores(split, "train")
     assert after["train/loss"] < 0.1 * before["train/loss"]
     assert after["train/accuracy"] == 1.0

@@ -1,0 +1,203 @@
+"""The sentences of a text run: read, encoded, scored."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+from ml_collections import ConfigDict
+
+from kerasdl.data.drawn.sentences import generated_sentences
+from kerasdl.data.texts.batches import in_order
+from kerasdl.data.texts.dataset import SPLITS, LabelledTexts, TextDataset
+from kerasdl.data.texts.graph import encode_texts, tokens_of
+from kerasdl.data.texts.readers import read_texts
+from kerasdl.data.texts.tokens import UNKNOWN, TextVocabulary, Tokenizer, TokenRows
+from kerasdl.data.vocabulary import class_names_to_bytes
+from kerasdl.errors import InputError
+from kerasdl.files import write_text
+from kerasdl.metrics.classification import classification_scores
+from kerasdl.models.text.classifier import TextClassifier
+from kerasdl.ops.gradients import forget_gradients
+from kerasdl.training.config import split_list
+from kerasdl.training.workdir import Workdir
+
+# Sentences scored at a time.
+SCORE_BATCH = 512
+# Ids and labels of a minibatch.
+BATCH_SIGNATURE = (
+    tf.TensorSpec((None, None), tf.int32),
+    tf.TensorSpec((None,), tf.int32),
+)
+
+
+def load_dataset(config: ConfigDict) -> TextDataset:
+    """The splits that `config.data` names, or generated sentences where it names none.
+
+    Raises:
+        InputError: A file cannot be read, or has a bad line that is not to be skipped.
+    """
+    data = config.data
+    labels = split_list(data.labels)
+    if data.root:
+        return read_texts(
+            data.root,
+            test=data.test,
+            text_column=data.text_column,
+            label_column=data.label_column,
+            labels=labels,
+            skip_bad_lines=data.skip_bad_lines,
+            tfds_folder=data.tfds_folder,
+        )
+    if data.test:
+        raise InputError(
+            "--config.data.test needs --config.data.root: generated sentences have a "
+            f"test split of their own, got {data.test!r}."
+        )
+    return generated_sentences(
+        config.seed,
+        train=data.generated_train,
+        val=data.generated_val,
+        test=data.generated_test,
+    )
+
+
+def make_tokenizer(config: ConfigDict) -> Tokenizer:
+    """The tokenizer of `config.data`.
+
+    Raises:
+        InputError: A field is out of its range.
+    """
+    try:
+        return Tokenizer(config.data.tokenizer, config.data.max_tokens)
+    except ValueError as error:
+        raise InputError(f"--config.data.tokenizer, max_tokens: {error}") from error
+
+
+def build_vocabulary(
+    texts: Sequence[str], tokenizer: Tokenizer, config: ConfigDict
+) -> TextVocabulary:
+    """The words of the training texts."""
+    return TextVocabulary.build(
+        tokens_of(texts, tokenizer),
+        min_count=config.data.min_count,
+        max_size=config.data.max_words,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class EncodedSplit:
+    """A split as ids.
+
+    Attributes:
+        rows: The ids of N sentences.
+        labels: int32 (N,).
+        texts: The sentences as written.
+    """
+
+    rows: TokenRows
+    labels: np.ndarray
+    texts: Sequence[str]
+
+    @classmethod
+    def encode(
+        cls, split: LabelledTexts, tokenizer: Tokenizer, vocabulary: TextVocabulary
+    ) -> EncodedSplit:
+        """Encodes a split."""
+        rows = encode_texts(split.texts, tokenizer, vocabulary)
+        return cls(rows, split.labels, split.texts)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def unknown_share(self) -> float:
+        """The share of the tokens that the vocabulary lacks."""
+        return float((self.rows.values == UNKNOWN).mean()) if len(self) else 0.0
+
+
+class TextCorpus:
+    """A run's data: tokenizer, vocabulary and encoded splits.
+
+    Args:
+        config: The run's config.
+
+    Attributes:
+        label_names: Of the classes.
+        tokenizer, vocabulary: From texts to ids.
+        splits: `train`, `val` and `test`.
+        notes: What a reader of the figures should know.
+
+    Raises:
+        InputError: As `load_dataset`.
+    """
+
+    def __init__(self, config: ConfigDict) -> None:
+        dataset = load_dataset(config)
+        self.label_names = dataset.label_names
+        self.tokenizer = make_tokenizer(config)
+        self.vocabulary = build_vocabulary(dataset.train.texts, self.tokenizer, config)
+        self.splits = {
+            name: EncodedSplit.encode(
+                getattr(dataset, name), self.tokenizer, self.vocabulary
+            )
+            for name in SPLITS
+        }
+        held_out = [
+            f"{split.unknown_share:.2%} of the {name} split's tokens"
+            for name, split in self.splits.items()
+            if len(split)
+        ]
+        self.notes = [
+            *dataset.notes,
+            f"The vocabulary is {len(self.vocabulary.words):,} words of the training "
+            f"split, each seen {config.data.min_count} times or more; any other is the "
+            f"unknown word: {', '.join(held_out)}.",
+        ]
+
+    def save(self, workdir: Workdir) -> None:
+        """Writes vocab.txt, labels.txt and tokenizer.json."""
+        self.vocabulary.save(workdir / "vocab.txt")
+        labels = class_names_to_bytes(self.label_names).decode()
+        write_text(workdir / "labels.txt", labels)
+        write_text(workdir / "tokenizer.json", self.tokenizer.to_json() + "\n")
+
+
+class TextScorer:
+    """Probabilities of sentences by a model as it stands at each call.
+
+    Args:
+        model: The classifier.
+
+    Attributes:
+        sentences_per_second: Of the last call of `probabilities`.
+    """
+
+    def __init__(self, model: TextClassifier) -> None:
+        self.model = model
+        self._probabilities = tf.function(
+            lambda ids: model.probabilities(model(ids, training=False)),
+            input_signature=[BATCH_SIGNATURE[0]],
+        )
+        forget_gradients(self._probabilities)
+        self.sentences_per_second = 0.0
+
+    def probabilities(self, rows: TokenRows) -> np.ndarray:
+        """The probability of each class, float32 (N, K)."""
+        started = time.monotonic()
+        result = np.zeros((len(rows), self.model.classes), np.float32)
+        for chosen, ids in in_order(rows, SCORE_BATCH):
+            result[chosen] = self._probabilities(ids).numpy()
+        elapsed = max(time.monotonic() - started, 1e-9)
+        self.sentences_per_second = len(rows) / elapsed
+        return result
+
+    def scores(self, split: EncodedSplit, name: str) -> dict[str, float]:
+        """`name/accuracy`, `/f1_macro`, `/loss`, `/ece`; empty where the split is."""
+        if not len(split):
+            return {}
+        scores = classification_scores(split.labels, self.probabilities(split.rows))
+        return {f"{name}/{metric}": value for metric, value in scores.items()}
