@@ -350,7 +350,7 @@ class PictureJob(Job):
 
 
 # What `EACH` says of a row that is none.
-BROKEN = "expected a whole JPEG, PNG, BMP or WebP picture"
+BROKEN = "expected a whole JPEG or PNG picture"
 
 
 def of_any_batch(answer: Callable) -> Callable:
