@@ -96,11 +96,6 @@ class TextCollector:
             return
         self._records[split].append(record)
 
-    def extend(self, split: str, records: Iterable[Record]) -> None:
-        """Adds records to a split."""
-        for record in records:
-            self.add(split, record)
-
     def expect_labels(self, labels: Sequence[str]) -> None:
         """Sets the labels that there may be, where none were given."""
         self._labels = self._labels or tuple(labels)
