@@ -67,6 +67,7 @@ def get_config() -> ConfigDict:
     config.clip_norm = 0.0  # of the whole gradient; 0: none
     config.monitor = "val/cider"  # chooses the epoch that is kept
     config.patience = 0  # epochs without a better one before stopping; 0: never
+    config.memory_horizon = False  # measure how far back gradients reach, every epoch
 
     # Fields of kerasdl.decoding.DecodeOptions; words with spaces between them.
     config.decode = ConfigDict(default_options())

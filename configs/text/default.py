@@ -69,6 +69,7 @@ def get_config() -> ConfigDict:
     config.xla = False  # compile the recurrent layers, once for each length of a batch
     config.monitor = "val/accuracy"  # chooses the epoch that is kept
     config.patience = 0  # epochs without a better one before stopping; 0: never
+    config.memory_horizon = False  # measure how far back gradients reach, every epoch
 
     config.report = ConfigDict()
     config.report.samples = 14  # sentences in samples.png and in mistakes.png

@@ -1,6 +1,6 @@
 """Anyone's recurrent layer against the float64 equations; see docs/certify.md."""
 
-from kerasdl.certification.certificate import Certificate, Row, certify
+from kerasdl.certification.certificate import QUANTITIES, Certificate, Row, certify
 from kerasdl.certification.layouts import Layout
 
-__all__ = ["Certificate", "Layout", "Row", "certify"]
+__all__ = ["QUANTITIES", "Certificate", "Layout", "Row", "certify"]

@@ -355,7 +355,10 @@ class CaptioningJob(Job):
             scheduled_sampling=config.scheduled_sampling > 0,
             critic=critic,
         )
-        return Objective(decoder, loss, batches, len(batches), batches.signature)
+        return Objective(
+            *(decoder, loss, batches, len(batches), batches.signature),
+            inputs=lambda batch: batch[:2],
+        )
 
     @property
     def epochs(self) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import operator
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from pathlib import Path
@@ -20,9 +21,12 @@ import keras
 import tensorflow as tf
 from ml_collections import ConfigDict
 
+from kerasdl.errors import InputError
 from kerasdl.files import atomic_path, write_json
+from kerasdl.reports.memory_horizon import horizon_section
 from kerasdl.reports.page import Outcome, Report, write_report
 from kerasdl.training.loop import TrainingLoop
+from kerasdl.training.memory_horizon import PNG, PROBES, recurrent_layers, watched
 from kerasdl.training.optimization import make_optimizer, make_schedule
 from kerasdl.training.progress import print_figures, say
 from kerasdl.training.steps import Loss, TrainingSteps, count_examples
@@ -49,6 +53,7 @@ class Objective:
         steps_per_call: Steps that one call of the graph takes; see `TrainingSteps`.
         jit_compile: Whether XLA compiles the whole step.
         weight: See `kerasdl.training.steps.make_train_step`.
+        inputs: From a batch to what the model takes, where `memory_horizon` measures.
     """
 
     model: keras.Model
@@ -59,6 +64,7 @@ class Objective:
     steps_per_call: int = 1
     jit_compile: bool = False
     weight: Callable[..., tf.Tensor] = count_examples
+    inputs: Callable[[Any], Any] = operator.itemgetter(0)
 
 
 class Job:
@@ -130,6 +136,16 @@ class Job:
             Interrupted, InputError: As `TrainingLoop.run`.
         """
         optimizer = self.optimizer(self.schedule(objective.steps_per_epoch))
+        evaluate = self.evaluate
+        if self.config.get("memory_horizon", False):
+            first = objective.inputs(next(iter(objective.batches(0))))
+            evaluate = watched(
+                workdir.root,
+                objective.model,
+                tf.nest.map_structure(lambda array: array[:PROBES], first),
+                optimizer.iterations,
+                evaluate,
+            )
         loop = TrainingLoop(
             workdir=workdir,
             model=objective.model,
@@ -146,7 +162,7 @@ class Job:
             batches=objective.batches,
             steps_per_epoch=objective.steps_per_epoch,
             epochs=self.epochs,
-            evaluate=self.evaluate,
+            evaluate=evaluate,
             monitor=self.monitor,
             patience=self.config.get("patience", 0),
             name=self.label,
@@ -218,7 +234,13 @@ def train(job: Job, root: str | Path) -> dict[str, Any]:
 def prepare(job: Job) -> Objective:
     """Builds a job, the same whatever was built before."""
     keras.utils.set_random_seed(job.config.seed)
-    return job.build()
+    objective = job.build()
+    if job.config.get("memory_horizon", False) and not recurrent_layers(objective.model):
+        raise InputError(
+            "--config.memory_horizon must be false for a model without an LSTM, GRU or "
+            f"SimpleRNN layer, got true for {objective.model.name!r}."
+        )
+    return objective
 
 
 def run(job: Job, objective: Objective, workdir: Workdir) -> Outcome:
@@ -240,7 +262,7 @@ def run(job: Job, objective: Objective, workdir: Workdir) -> Outcome:
         title=page.title,
         summary=page.summary,
         metrics={k: v for k, v in outcome.metrics.items() if k not in page.hidden},
-        sections=page.sections,
+        sections=[*page.sections, *horizon_section(outcome.root / PNG)],
         notes=[*job.notes, *page.notes, REPEATABLE],
     )
     for line in page.lines:
