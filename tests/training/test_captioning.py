@@ -199,3 +199,79 @@ def test_a_test_set_of_its_own(tmp_path):
     dataset = captioning.load_dataset(config)
     assert [picture.captions for picture in dataset.test] == [("a grey one",)]
     assert len(dataset.train) == 2
+
+
+def test_views_are_the_picture_its_mirror_image_and_parts():
+    image = np.arange(16 * 32 * 3, dtype=np.uint16).reshape(16, 32, 3)
+    np.testing.assert_array_equal(captioning.view_of(image, 0), image)
+    np.testing.assert_array_equal(captioning.view_of(image, 1), image[:, ::-1])
+    parts = [captioning.view_of(image, view) for view in range(2, 12)]
+    assert {part.shape for part in parts} == {(14, 28, 3)}
+    np.testing.assert_array_equal(parts[0], image[1:15, 2:30])
+    np.testing.assert_array_equal(parts[1], image[1:15, 2:30][:, ::-1])
+    corners = [image[0, 0], image[0, 4], image[2, 0], image[2, 4]]
+    assert [p[0, 0].tolist() for p in parts[2::2]] == [c.tolist() for c in corners]
+
+
+def test_features_of_views_are_cached_apart(captioner, tmp_path):
+    extractor = captioning.FeatureExtractor(captioner, str(tmp_path))
+    split = extractor.split(pictures(), "train", views=3)
+    assert len(split.more_views) == 2
+    for view in split.more_views:  # pictures of one shade look alike from everywhere
+        np.testing.assert_allclose(view, split.features, atol=1e-3)
+    assert len(list(tmp_path.glob("*/key.txt"))) == 3
+
+
+def test_each_caption_gets_a_view_by_seed_and_epoch():
+    split = make_split()
+    split = captioning.Split(split.pictures, split.features, [split.features + 100])
+    batches = captioning.CaptionBatches(
+        split, CaptionVocabulary.build(WORDS), small_config()
+    )
+
+    def views(epoch):
+        return [float(row[0]) >= 100 for f, _, _ in batches(epoch) for row in f]
+
+    assert views(1) == views(1)
+    drawn = [one for epoch in range(20) for one in views(epoch)]
+    assert 0.3 < np.mean(drawn) < 0.7
+    for features, _, _ in batches(0):
+        assert set(np.array(features)[:, 0] % 100) <= set(split.features[:, 0])
+
+
+def test_batches_tell_what_is_rewarded_and_how_many_words_are_the_models_own():
+    config = small_config()
+    config.epochs, config.scheduled_sampling = 3, 0.5
+    config.self_critical.epochs = 1
+    batches = make_batches(config)
+    assert len(batches.signature) == 6
+    rates, seeds = [], set()
+    for epoch in range(4):
+        for features, _, _, picture, rate, seed in batches(epoch):
+            expected = features[:, 0] // 3 if epoch == 3 else -np.ones(len(features))
+            np.testing.assert_array_equal(picture, expected)
+            assert len(set(np.array(seed).tolist())) == 1
+            rates.append(float(rate[0]))
+            seeds.add(int(seed[0]))
+    assert rates[::3] == [0.0, 0.25, 0.5, 0.5] and len(seeds) == 12
+
+
+def test_words_start_from_glove(monkeypatch):
+    from kerasdl.data.texts.glove import WordVectors
+
+    vectors = {"red": np.array([1.0, 2.0], "float32")}
+    monkeypatch.setattr(
+        captioning, "read_glove", lambda words: WordVectors(vectors, 2, "a test")
+    )
+    vocabulary = CaptionVocabulary(["a", "red"])
+    decoder = CaptionDecoder(6, 3, units=4, embedding_dim=5)
+    before = decoder.embedding.get_weights()[0]
+    note = captioning.start_from_glove(decoder, vocabulary)
+    assert note == "1 of 2 words start from a test."
+    after = decoder.embedding.get_weights()[0]
+    np.testing.assert_array_equal(after[5, :2], [1.0, 2.0])
+    after[5, :2] = before[5, :2]
+    np.testing.assert_array_equal(after, before)
+    narrow = CaptionDecoder(6, 3, units=4, embedding_dim=1)
+    with pytest.raises(InputError, match=r"embedding_dim must be at least 2 .*got 1"):
+        captioning.start_from_glove(narrow, vocabulary)
