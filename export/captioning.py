@@ -1,5 +1,6 @@
 """The captioning job's exports: a trained `ImageCaptioner` as graphs, checked."""
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -7,16 +8,18 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow as tf
 from kerasdl.export.comparison import Tolerance
-from kerasdl.export.jobs import Example, PictureJob, evenly, strings
+from kerasdl.export.jobs import Example, Job, PictureJob, evenly, strings
 from kerasdl.export.proof import Case
 from kerasdl.export.subject import Export, Request
 from ml_collections import ConfigDict
 
 import kerasdl
-from kerasdl.data.captions.vocabulary import END, START, UNK
+from kerasdl.data.captions.vocabulary import END, START, UNK, CaptionVocabulary
 from kerasdl.decoding import options_for
 from kerasdl.errors import InputError
 
+# Words of a caption of a captioner in memory; a run's config says its own.
+LONGEST = 30
 # The largest difference of a logit or a state between one step and the whole caption.
 STEP = Tolerance(1.0, 1e-4)
 
@@ -56,8 +59,27 @@ class CaptioningJob(PictureJob):
     def __init__(self, workdir: Path, config: Mapping[str, Any]) -> None:
         super().__init__(workdir, config)
         trained = kerasdl.load(workdir)
-        self.model, self.vocabulary = trained.model, trained.vocabulary
-        self.decode = options_for(self.vocabulary, config["decode"])
+        self._hold(trained.model, trained.vocabulary, config["decode"])
+
+    @classmethod
+    def of(cls, model: Any, vocabulary: CaptionVocabulary) -> "CaptioningJob":
+        """A captioner in memory, which drawn scenes are compared on.
+
+        Args:
+            model: A `kerasdl.models.ImageCaptioner`; it is to decode greedily.
+            vocabulary: Its words.
+        """
+        job = cls.__new__(cls)
+        Job.__init__(job, Path("a captioner"), {})
+        job._hold(model, vocabulary, {"max_length": LONGEST, "beam_size": 1})
+        return job
+
+    def _hold(
+        self, model: Any, vocabulary: CaptionVocabulary, decode: Mapping[str, Any]
+    ) -> None:
+        workdir = self.workdir
+        self.model, self.vocabulary = model, vocabulary
+        self.decode = options_for(vocabulary, decode)
         if len(self.vocabulary) != self.model.decoder.vocabulary_size:
             raise InputError(
                 f"{workdir / 'vocab.txt'}: expected the model's "
@@ -71,11 +93,26 @@ class CaptioningJob(PictureJob):
 
     def examples(self, split: str, count: int) -> list[Example]:
         """Pictures of a split of the data set that the run's config names."""
+        if not self.config:
+            from kerasdl.data.drawn.scenes import drawn_scenes
+
+            pictures = drawn_scenes(0, train=min(count, 50), val=0, test=0).train
+            return [Example(p.name, p.bytes()) for p in pictures]
         from kerasdl.training.captioning import load_dataset
 
         dataset = load_dataset(ConfigDict(self.config))
         pictures = getattr(dataset, split) or dataset.train
         return [Example(p.name, p.bytes()) for p in evenly(pictures, count)]
+
+    def check(self, request: Request) -> None:
+        """See `Job`; a captioner in memory comes with its vocabulary."""
+        if not self.config:
+            request = dataclasses.replace(request, vocabulary=None)
+        super().check(request)
+
+    def source(self) -> dict[str, Any]:
+        """See `Job`; empty for a captioner in memory."""
+        return super().source() if self.config else {}
 
     def graph(self, images: tf.Tensor, model: Any) -> dict[str, tf.Tensor]:
         """Ids and the log-probability of each caption."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from kerasdl.export.subject import Request, Subject
 
+from kerasdl.data.captions.vocabulary import CaptionVocabulary
 from kerasdl.errors import InputError
 
 
@@ -34,6 +35,19 @@ def open_subject(model: Any, request: Request) -> Subject:
         model = _load(path, "train" in request.signatures and request.loss is None)
     from kerasdl.export.keras_model import KerasModel
 
+    from kerasdl.models.captioner import ImageCaptioner
+
+    captioner = getattr(model, "model", model)  # `kerasdl.load` gives one with its words
+    if isinstance(captioner, ImageCaptioner):
+        from kerasdl.export.captioning import CaptioningJob
+
+        words = getattr(model, "vocabulary", None) or request.vocabulary
+        if words is None:
+            raise InputError("`vocabulary` must give the words of a captioner, got none.")
+        if not isinstance(words, CaptionVocabulary):
+            data = "".join(f"{word}\n" for word in words).encode()
+            words = CaptionVocabulary.from_bytes(data, "`vocabulary`")
+        return CaptioningJob.of(captioner, words)
     return KerasModel(model)
 
 

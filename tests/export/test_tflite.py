@@ -144,6 +144,18 @@ def test_int8_captions_are_refused_with_what_works(workdir, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_captioner_in_memory(workdir, tmp_path, pictures):
+    run, path = kerasdl.load(workdir), tmp_path / "m.tflite"
+    with pytest.raises(InputError, match="`vocabulary` must give the words"):
+        export_tflite(run.model, path)
+    words = run.vocabulary.tokens
+    entry = export_tflite(run.model, path, vocabulary=words, examples=12)
+    assert entry["job"] == "captioning" and entry["model"] == {}
+    answers = DeviceModel(path).predict([p.bytes() for p in pictures])
+    expected = run.predict([p.bytes() for p in pictures])
+    assert [a["caption"] for a in answers] == [e["caption"] for e in expected]
+
+
 def test_words_as_they_come(workdir, tmp_path, pictures):
     path = tmp_path / "steps.tflite"
     entry = export_tflite(workdir, path, signatures=("infer", "step"), examples=4)
