@@ -140,7 +140,10 @@ def test_captions_are_lower_case_words_between_single_spaces(drawn):
 
 def test_a_few_dozen_words(drawn):
     vocabulary = CaptionVocabulary.build(
-        caption_tokens(caption) for scene in drawn for caption in captions_of(scene)
+        word
+        for scene in drawn
+        for caption in captions_of(scene)
+        for word in caption_tokens(caption)
     )
     assert 40 <= len(vocabulary) - 4 <= 60
     assert max(len(c.split()) for scene in drawn for c in captions_of(scene)) <= 30
