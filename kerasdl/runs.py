@@ -1,10 +1,16 @@
-"""Reading what a run wrote into its folder."""
+"""Reading what a run wrote into its folder, and the digests that tie it together."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 from kerasdl.errors import InputError
+from kerasdl.files import write_json
+
+# What answers for a run: the model, and what its numbers mean.
+ARTEFACTS = ("model.keras", "vocab.txt", "labels.txt", "tokenizer.json")
+_DIGESTS = "digests.json"
 
 
 def read_run(root: str | Path) -> dict[str, Any]:
@@ -25,6 +31,47 @@ def read_run(root: str | Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: not a run's config: {error}.") from error
     return run
+
+
+def write_digests(root: Path) -> None:
+    """Writes the SHA-256 of each of `ARTEFACTS` that a run has, as digests.json."""
+    digests = {n: _digest(root / n) for n in ARTEFACTS if (root / n).is_file()}
+    if digests:
+        write_json(root / _DIGESTS, digests)
+
+
+def check_digests(root: Path) -> None:
+    """Compares a run's files with its digests.json, if it has one.
+
+    Labels or words in another order give wrong answers without an error, so a file that
+    was replaced or damaged since the run ended is refused.
+
+    Raises:
+        InputError: A file is missing or is not the run's own, or digests.json is damaged.
+    """
+    path = root / _DIGESTS
+    if not path.exists():  # a run of an older version
+        return
+    try:
+        digests = json.loads(path.read_text(encoding="utf-8"))
+        if not set(ARTEFACTS) >= set(dict(digests)):
+            raise ValueError("it names other files than a run's")
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise InputError(f"{path}: not a run's digests: {error}.") from error
+    for name, digest in digests.items():
+        if not (root / name).is_file():
+            raise InputError(f"{root / name}: is missing; the run had it.")
+        if _digest(root / name) != digest:
+            raise InputError(
+                f"{root / name}: is not the file that the run wrote (its SHA-256 is not "
+                f"that in {_DIGESTS}): restore it, or delete metrics.json and start the "
+                "same command again."
+            )
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_metrics(root: str | Path) -> dict[str, Any]:

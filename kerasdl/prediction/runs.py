@@ -16,7 +16,7 @@ from kerasdl.decoding import options_for
 from kerasdl.errors import InputError
 from kerasdl.models.captioner import ImageCaptioner
 from kerasdl.prediction.predictor import Answer, Picture, Predictor, class_answers
-from kerasdl.training.workdir import read_run
+from kerasdl.runs import check_digests, read_run
 
 # Importing them registers the classes that a model.keras may name.
 _REGISTERING = (
@@ -36,7 +36,8 @@ def load_run(workdir: str | Path) -> Predictor:
         workdir: The folder that a trainer wrote.
 
     Raises:
-        InputError: The folder holds no finished run of a known job.
+        InputError: The folder holds no finished run of a known job, or a file of it is
+            not the one that the run wrote.
     """
     root = Path(workdir)
     run = read_run(root)
@@ -53,6 +54,7 @@ def load_run(workdir: str | Path) -> Predictor:
             f"{str(root)!r} holds no {written}: the run has not finished; start the "
             "same command again."
         )
+    check_digests(root)
     return _LOADERS[run["job"]](root, run["config"])
 
 
@@ -60,15 +62,21 @@ def load_model(path: Path) -> keras.Model:
     """The Keras model in a file, read with Keras's safe mode on.
 
     Raises:
-        InputError: The file is damaged, or holds no such model.
+        InputError: The file is damaged, holds no such model, or weights that are not
+            finite.
     """
     for module in _REGISTERING:
         importlib.import_module(module)
     try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # a damaged archive raises any of a dozen kinds
         first_line = str(error).partition("\n")[0]
         raise InputError(f"{path}: not a Keras model that loads: {first_line}") from error
+    for variable in model.weights:
+        value = keras.ops.convert_to_numpy(variable)
+        if np.issubdtype(value.dtype, np.floating) and not np.isfinite(value).all():
+            raise InputError(f"{path}: {variable.path} has values that are not finite.")
+    return model
 
 
 class TrainedCaptioner(Predictor):

@@ -73,7 +73,8 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
             raise ValueError("its checksum does not match")
         progress = json.loads(str(content.pop(_PROGRESS)))
     except (ValueError, KeyError, RecursionError) as error:
-        raise InputError(f"{path}: not a checkpoint of kerasdl: {error}.") from error
+        why = str(error).removeprefix(f"{path}: ").removesuffix(".")
+        raise InputError(f"{path}: not a checkpoint of kerasdl: {why}.") from error
     for name, array in content.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise InputError(f"{path}: {name!r} has values that are not finite.")

@@ -25,6 +25,7 @@ from kerasdl.errors import InputError
 from kerasdl.files import atomic_path, write_json
 from kerasdl.reports.memory_horizon import horizon_section
 from kerasdl.reports.page import Outcome, Report, write_report
+from kerasdl.runs import write_digests
 from kerasdl.training.loop import TrainingLoop
 from kerasdl.training.memory_horizon import PNG, PROBES, recurrent_layers, watched
 from kerasdl.training.optimization import make_optimizer, make_schedule
@@ -255,6 +256,7 @@ def run(job: Job, objective: Objective, workdir: Workdir) -> Outcome:
         with atomic_path(workdir / "model.keras", size) as temporary:
             job.model.save(temporary)
     outcome.metrics.update(job.metrics(outcome))
+    write_digests(outcome.root)
     write_json(workdir / "metrics.json", outcome.metrics)
     page = job.report(outcome)
     path = write_report(
