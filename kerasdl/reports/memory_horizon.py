@@ -72,7 +72,11 @@ def _draw_panel(axis, steps, course, part, threshold):
         where="post",
         color=COLOURS[5],
         linewidth=2,
-        label=f"horizon: under {threshold:.0%}",
+        label=(
+            f"horizon: under {threshold:.0%}"
+            if min(horizons) < lags
+            else f"horizon: past lag {lags - 1}, the last"
+        ),
     )
     if course[-1].half_lives is not None:
         for key, style, label in (

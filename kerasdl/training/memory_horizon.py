@@ -33,11 +33,7 @@ from kerasdl.errors import InputError
 from kerasdl.files import atomic_path, write_json
 from kerasdl.reports.memory_horizon import draw_horizons, png_of
 
-RECURRENT = tuple(
-    getattr(keras.layers, name)
-    for name in ("LSTM", "GRU", "SimpleRNN")
-    if hasattr(ours, name)
-)
+RECURRENT = (keras.layers.LSTM, keras.layers.GRU, keras.layers.SimpleRNN)
 # The share of the gradient that counts as nothing.
 THRESHOLD = 0.01
 # What a run writes, and how many sequences it measures on.

@@ -26,7 +26,7 @@ def converted(layer, path, batch=None, masked=False):
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("LSTM", "lstm"), ("SimpleRNN", "simple_rnn")]
+    ("name", "kind"), [("LSTM", "lstm"), ("SimpleRNN", "simple_rnn"), ("GRU", "gru")]
 )
 def test_ours_converted(name, kind, tmp_path):
     layer = getattr(layers, name)(H, return_sequences=True, return_state=True)
