@@ -14,6 +14,8 @@ def get_config() -> ConfigDict:
     """All fields, with the values of the built-in experiment."""
     config = ConfigDict()
     config.seed = 0
+    # mirrored: all devices of this machine; multi_worker: the processes of TF_CONFIG.
+    config.distribute = "none"
 
     config.data = ConfigDict()
     config.data.root = (

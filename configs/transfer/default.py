@@ -13,6 +13,8 @@ def get_config() -> ConfigDict:
     """All fields, with the values of the built-in experiment."""
     config = ConfigDict()
     config.seed = 0
+    # mirrored: all devices of this machine; multi_worker: the processes of TF_CONFIG.
+    config.distribute = "none"
     config.mode = "freeze"  # the head alone is trained; "finetune": the network too
 
     config.data = ConfigDict()

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from kerasdl.data.captions.dataset import CaptionedPicture
 from kerasdl.data.captions.vocabulary import NULL, CaptionVocabulary
+from kerasdl.training.distribution import shard
 
 if TYPE_CHECKING:
     from kerasdl.models.caption_model import CaptionModel
@@ -50,6 +51,7 @@ class CaptionBatches:
         )
         self._seed = config.seed
         self._size = config.batch_size
+        self._shard = shard()
         self._epochs = config.epochs
         self._own_words = config.scheduled_sampling
         self._informed = bool(config.scheduled_sampling or config.self_critical.epochs)
@@ -83,13 +85,13 @@ class CaptionBatches:
         rewarded = epoch >= self._epochs
         rate = self._own_words * min(1.0, epoch / max(self._epochs - 1, 1))
         for start in range(0, len(order), self._size):
-            chosen = order[start : start + self._size]
+            chosen = order[start : start + self._size][self._shard]
             targets = self._targets[chosen]
-            longest = int((targets != NULL).sum(axis=1).max())
+            longest = int((targets != NULL).sum(axis=1).max(initial=1))
             picture = self._picture[chosen]
             features = np.empty((len(chosen), self._views[0].shape[1]), np.float32)
             for number, features_of_view in enumerate(self._views):
-                here = view[start : start + self._size] == number
+                here = view[start : start + self._size][self._shard] == number
                 features[here] = features_of_view[picture[here]]
             batch = [features, self._inputs[chosen, :longest], targets[:, :longest]]
             if self._informed:

@@ -26,6 +26,7 @@ from kerasdl.files import atomic_path, write_json
 from kerasdl.reports.memory_horizon import horizon_section
 from kerasdl.reports.page import Outcome, Report, write_report
 from kerasdl.runs import write_digests
+from kerasdl.training.distribution import check_agreement, folder_of, started
 from kerasdl.training.loop import TrainingLoop
 from kerasdl.training.memory_horizon import PNG, PROBES, recurrent_layers, watched
 from kerasdl.training.optimization import make_optimizer, make_schedule
@@ -226,10 +227,16 @@ def train(job: Job, root: str | Path) -> dict[str, Any]:
         Interrupted: After Ctrl-C or SIGTERM, once the state has been saved.
     """
     _prepare_devices()
-    with Workdir(root, job.name, job.config.to_dict()) as workdir:
+    with (
+        started(job.config),
+        folder_of(job.config, root) as folder,
+        Workdir(folder, job.name, job.config.to_dict()) as workdir,
+    ):
         objective = prepare(job)
         workdir.create()
-        return run(job, objective, workdir).metrics
+        metrics = run(job, objective, workdir).metrics
+        check_agreement(len(metrics), "the number of their figures")  # all end together
+        return metrics
 
 
 def prepare(job: Job) -> Objective:

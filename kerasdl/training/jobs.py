@@ -30,6 +30,7 @@ from kerasdl.training.config import (
     read_config,
     split_list,
 )
+from kerasdl.training.distribution import STRATEGIES
 
 if TYPE_CHECKING:
     from kerasdl.training.job import Job
@@ -146,6 +147,7 @@ JOBS = {
                 "model.rnn": ("lstm", "rnn"),
                 "model.attention_score": ("dot", "additive"),
                 "model.features_in": ("h_0", "every_step", "both"),
+                "distribute": STRATEGIES,
                 "schedule": ("cosine", "exponential"),
                 "monitor": ("train/loss", *_CAPTIONS),
             },
@@ -177,6 +179,7 @@ JOBS = {
             ("configs/transfer/default.py",),
             choices={
                 "mode": ("finetune", "freeze"),
+                "distribute": STRATEGIES,
                 "optimizer": ("adamw", "sgd"),
                 "schedule": ("cosine", "step"),
                 "class_weights": ("none", "balanced"),
@@ -201,6 +204,7 @@ JOBS = {
             choices={
                 "schedule": ("cosine", "exponential"),
                 "data.tokenizer": ("whitespace", "text"),
+                "distribute": STRATEGIES,
                 "model.vectors": ("random", "glove"),
                 "monitor": _CLASSIFICATION,
             },

@@ -27,6 +27,7 @@ from kerasdl.training.checkpoint import (
     write_arrays,
     write_latest,
 )
+from kerasdl.training.distribution import check_agreement
 from kerasdl.training.interrupts import Interrupted, SignalCatcher
 from kerasdl.training.progress import epoch_line, say, track
 from kerasdl.training.steps import TrainingSteps
@@ -174,8 +175,10 @@ class TrainingLoop:
         if restored is not None:
             self.progress = restored
             say(f"going on from epoch {restored.epoch}, step {restored.step}")
+        check_agreement(self._steps_taken(), "the steps that they have taken")
         self.log.restore(self.progress.rows)
         with SignalCatcher() as signals:
+            self.take_steps.signals = signals
             while self.progress.epoch < self.epochs and not self._out_of_patience():
                 self._run_epoch(signals)
                 self._stop_at(signals)
@@ -187,12 +190,15 @@ class TrainingLoop:
         progress = Progress.read(path, stored, self.steps_per_epoch)
         assign_values(path, arrays, self._variables)
         taken = progress.epoch * self.steps_per_epoch + progress.step
-        if int(self.optimizer.iterations) != taken:
+        if self._steps_taken() != taken:
             raise InputError(
-                f"{path}: its optimiser has taken {int(self.optimizer.iterations)} steps,"
+                f"{path}: its optimiser has taken {self._steps_taken()} steps,"
                 f" not the {taken} of epoch {progress.epoch}, step {progress.step}."
             )
         return progress
+
+    def _steps_taken(self) -> int:
+        return int(tf.convert_to_tensor(self.optimizer.iterations))
 
     def _restore_best(self) -> None:
         progress, path = self.progress, self.workdir.checkpoints / BEST
@@ -211,10 +217,10 @@ class TrainingLoop:
             ) from error
 
     def _stop_at(self, signals: SignalCatcher) -> None:
-        if signals.received:
+        if received := self.take_steps.received(signals):
             progress = self.progress
             raise Interrupted(
-                signals.received,
+                received,
                 f"saved after epoch {progress.epoch}, step {progress.step}; "
                 "the same command goes on from there",
             )
@@ -231,7 +237,7 @@ class TrainingLoop:
             if first < progress.step:
                 continue  # taken before the run was interrupted
             self._take_group(first, group)
-            if signals.received:
+            if self.take_steps.received(signals):
                 progress.seconds += time.monotonic() - started
                 self._save_latest()
                 self._stop_at(signals)

@@ -11,6 +11,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from kerasdl.training.config import override, read_config
+from kerasdl.training.distribution import is_chief
 from kerasdl.training.jobs import JobSpec, find_job
 from kerasdl.training.progress import say
 from kerasdl.training.workdir import Workdir
@@ -72,7 +73,8 @@ def train_config(spec: JobSpec, config: ConfigDict, workdir: str | os.PathLike) 
     """Trains a config of a known job; see `train`."""
     spec.check(config)
     # TensorFlow takes seconds: what is wrong with the folder is said before.
-    Workdir(workdir, spec.name, config.to_dict()).close()
+    if is_chief(config):
+        Workdir(workdir, spec.name, config.to_dict()).close()
     say(f"{spec.name}: {os.fspath(workdir)}")
     from kerasdl.training.command import import_tensorflow
 

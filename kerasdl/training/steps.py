@@ -9,6 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kerasdl.training.interrupts import SignalCatcher
+
 Loss = Callable[..., tf.Tensor]
 
 
@@ -49,30 +51,71 @@ def make_train_step(
         clipping) of the global batch as scalars.
     """
 
-    def step(*batch: tf.Tensor) -> dict[str, tf.Tensor]:
-        replicas = tf.distribute.get_replica_context()
-        variables = model.trainable_variables
-        with tf.GradientTape() as tape:
-            value = loss(*batch)
-            if replicas.num_replicas_in_sync > 1:
-                own = tf.cast(weight(*batch), value.dtype)
-                # A replica whose part is empty has a loss of 0/0, which counts nothing.
-                value = tf.math.multiply_no_nan(value, own / _sum(replicas, own))
-            if model.losses:
-                value += tf.add_n(model.losses) / replicas.num_replicas_in_sync
-        gradients = tape.gradient(value, variables)
-        optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        present = [g for g in gradients if g is not None]
-        norm = tf.linalg.global_norm([_sum(replicas, g) for g in present])
-        return {"loss": _sum(replicas, value), "gradient_norm": norm}
-
     compiled = tf.function(
-        step,
+        _step(model, optimizer, loss, weight),
         input_signature=input_signature,
         jit_compile=jit_compile,
         reduce_retracing=True,
     )
     return lambda batch: compiled(*batch)
+
+
+def _step(
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    loss: Loss,
+    weight: Callable[..., tf.Tensor],
+) -> Callable[..., dict[str, tf.Tensor]]:
+    """The step of one replica, not compiled; see `make_train_step`.
+
+    Keras clips what each replica gives it and then adds that up. On several replicas the
+    sum is clipped here, and Keras's clipping is turned off.
+    """
+    limit = None
+    if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+        limit, optimizer.global_clipnorm = optimizer.global_clipnorm, None
+
+    def step(*batch: tf.Tensor) -> dict[str, tf.Tensor]:
+        replicas = tf.distribute.get_replica_context()
+        variables = model.trainable_variables
+        share = 1.0
+        if replicas.num_replicas_in_sync > 1:
+            own = tf.cast(weight(*batch), tf.float32)
+            share = own / _sum(replicas, own)
+            batch = [_at_least_one_row(part) for part in batch]
+        with tf.GradientTape() as tape:
+            value = loss(*batch)
+            if model.losses:
+                value += tf.add_n(model.losses)
+        gradients = [
+            None if g is None else tf.convert_to_tensor(g)  # rows that repeat are summed
+            for g in tape.gradient(value, variables)
+        ]
+        if replicas.num_replicas_in_sync > 1:
+            # A part without weight may have a loss of 0/0: it counts nothing.
+            value, *gradients = (
+                None if x is None else tf.math.multiply_no_nan(x, tf.cast(share, x.dtype))
+                for x in (value, *gradients)
+            )
+            gradients = [g if g is None else _sum(replicas, g) for g in gradients]
+            value = _sum(replicas, value)
+        norm = tf.linalg.global_norm([g for g in gradients if g is not None])
+        if limit is not None:
+            gradients = tf.clip_by_global_norm(gradients, limit)[0]
+        # Keras adds up what the replicas give it, so each gives its share of the sum.
+        if replicas.num_replicas_in_sync > 1:
+            count = replicas.num_replicas_in_sync
+            gradients = [g if g is None else g / count for g in gradients]
+        optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        return {"loss": value, "gradient_norm": norm}
+
+    return step
+
+
+def _at_least_one_row(part: tf.Tensor) -> tf.Tensor:
+    """A part of a batch; if it is empty, one row of zeros, since kernels fail on none."""
+    missing = tf.cast(tf.equal(tf.shape(part)[0], 0), tf.int32)
+    return tf.pad(part, [[0, missing], *[[0, 0]] * (part.shape.rank - 1)])
 
 
 def _sum(replicas: tf.distribute.ReplicaContext, value: tf.Tensor) -> tf.Tensor:
@@ -102,9 +145,58 @@ class TrainingSteps:
         size: int = 1,
         **more: Any,
     ) -> None:
+        self.signals: SignalCatcher | None = None
+        self._agreed = 0
+        strategy = tf.distribute.get_strategy()
+        if strategy.num_replicas_in_sync > 1:
+            self.size, self._run = 1, None
+            weight = more.get("weight", count_examples)
+            step = _step(model, optimizer, loss, weight)
+            self._step = self._on_replicas(strategy, step, tuple(input_signature))
+            return
         self.size = size
         self._step = make_train_step(model, optimizer, loss, input_signature, **more)
         self._run = self._in_one_graph(input_signature) if size > 1 else None
+
+    def received(self, signals: SignalCatcher) -> int:
+        """The signal to stop at now, or 0.
+
+        Of several processes all must stop after the same step, so each step tells them
+        whether one of them was told to.
+        """
+        if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+            return signals.received
+        return self._agreed
+
+    def _on_replicas(
+        self, strategy: tf.distribute.Strategy, step: Callable, signature: tuple
+    ) -> Callable[[tuple], dict[str, tf.Tensor]]:
+        """One step of all replicas: each of this process's has its rows of the batch."""
+        local = len(strategy.extended.worker_devices)
+        specs = (tf.TensorSpec((), tf.int32), *([signature] * local))
+
+        @tf.function(input_signature=specs)
+        def run(signal, *parts):
+            def one() -> dict[str, tf.Tensor]:
+                replicas = tf.distribute.get_replica_context()
+                number = int(tf.get_static_value(replicas.replica_id_in_sync_group))
+                results = step(*parts[number % local])
+                own = tf.where(number % local == 0, signal, 0)  # on this device
+                return results | {"signal": _sum(replicas, own)}
+
+            results = strategy.run(one)
+            return {
+                k: strategy.experimental_local_results(v)[0] for k, v in results.items()
+            }
+
+        def take(batch: tuple) -> dict[str, tf.Tensor]:
+            received = self.signals.received if self.signals else 0
+            parts = [tuple(values[n::local] for values in batch) for n in range(local)]
+            results = run(received, *parts)
+            self._agreed = int(results.pop("signal"))
+            return results
+
+        return take
 
     def _in_one_graph(self, signature: Sequence[tf.TensorSpec]) -> Callable:
         """A graph of several steps on batches that lie one after the other.

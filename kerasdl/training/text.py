@@ -21,6 +21,7 @@ from kerasdl.training.config import (
     read_config,
     split_list,
 )
+from kerasdl.training.distribution import shard
 from kerasdl.training.job import Job, Objective
 from kerasdl.training.progress import say
 from kerasdl.training.text_corpus import (
@@ -58,7 +59,9 @@ class TextJob(Job):
         self.scorer = TextScorer(self.model)
         self.splits = self.corpus.splits
         train = self.splits["train"]
-        batches = TextBatches(train.rows, train.labels, config.batch_size, config.seed)
+        batches = TextBatches(
+            train.rows, train.labels, config.batch_size, config.seed, shard()
+        )
         loss = training_loss(self.model, config)
         return Objective(
             self.model, loss, batches, len(batches), BATCH_SIGNATURE, STEPS_PER_CALL

@@ -14,6 +14,7 @@ from kerasdl.models.text.bilstm import PooledBiLSTM
 from kerasdl.models.text.classifier import TextClassifier
 from kerasdl.models.text.language_model import BidirectionalLanguageModel
 from kerasdl.ops.execution import compile_every_length
+from kerasdl.training.distribution import shard
 from kerasdl.training.loop import TrainingLoop
 from kerasdl.training.optimization import make_optimizer, make_schedule
 from kerasdl.training.steps import TrainingSteps
@@ -98,7 +99,9 @@ def pretrain(
         losses, words = zip(*values, strict=True)
         return {"val/loss": float(np.average(losses, weights=words))}
 
-    batches = TextBatches(train.rows, train.labels, config.batch_size, config.seed)
+    batches = TextBatches(
+        train.rows, train.labels, config.batch_size, config.seed, shard()
+    )
     schedule = make_schedule(fields, len(batches))
     optimizer = make_optimizer(ConfigDict({"clip_norm": CLIP_NORM}), schedule)
     if config.xla:

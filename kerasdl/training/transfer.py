@@ -42,6 +42,7 @@ from kerasdl.reports.page import Outcome, Report
 from kerasdl.reports.transfer import OtherRun, ShownSplit, report_transfer
 from kerasdl.runs import read_metrics, read_rows, read_run
 from kerasdl.training.config import split_list
+from kerasdl.training.distribution import shard
 from kerasdl.training.job import Job, Objective
 from kerasdl.training.transfer_losses import (
     class_weights,
@@ -115,6 +116,13 @@ class TransferJob(Job):
     def build(self) -> Objective:
         """Reads the pictures, scores the untrained head, and fits it if told to."""
         config, started = self.config, time.monotonic()
+        moves = config.mode == "finetune" and config.model.update_batch_norm
+        if config.distribute != "none" and moves:
+            raise InputError(
+                "--config.model.update_batch_norm must be False on several replicas: "
+                f"each sees a part of the batch; got --config.distribute="
+                f"{config.distribute}."
+            )
         self._others = other_runs(config.report.compare)
         self.dataset = load_dataset(config)
         self.notes += self.dataset.notes
@@ -156,14 +164,19 @@ class TransferJob(Job):
             model = self.model.get_layer(HEAD)
             features = reader.variants(train, augmentation, config.seed, views)
             batches = FeatureBatches(
-                features, train.pictures.labels, config.batch_size, config.seed
+                features, train.pictures.labels, config.batch_size, config.seed, shard()
             )
             inputs = tf.TensorSpec((None, features.shape[-1]), tf.float32)
             loss = head_loss(self.model, weights, config.label_smoothing)
         else:
             model, size = self.model, image_size(self.model)
             batches = PictureBatches(
-                train.pictures, augmentation, config.batch_size, config.seed, views
+                train.pictures,
+                augmentation,
+                config.batch_size,
+                config.seed,
+                views,
+                shard(),
             )
             inputs = tf.TensorSpec((None, size, size, 3), tf.uint8)
             update = config.model.update_batch_norm

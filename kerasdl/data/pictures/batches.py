@@ -77,6 +77,7 @@ class PictureBatches:
         seed: The run's.
         variants: How many ways each picture is varied in all, epochs taking turns; 0 for
             a new one each epoch.
+        shard: The rows of each minibatch that this process takes.
     """
 
     def __init__(
@@ -86,7 +87,9 @@ class PictureBatches:
         batch_size: int,
         seed: int,
         variants: int = 0,
+        shard: slice = slice(None),
     ) -> None:
+        self._shard = shard
         self._split = split
         self._augmentation = augmentation
         self._size = batch_size
@@ -101,7 +104,7 @@ class PictureBatches:
         order = epoch_order(self._seed, epoch, len(self._split))
         variant = epoch % self._variants if self._variants else epoch
         chosen = deque(
-            order[start : start + self._size]
+            order[start : start + self._size][self._shard]
             for start in range(0, len(order), self._size)
         )
         with ThreadPoolExecutor(THREADS) as threads:
@@ -112,7 +115,10 @@ class PictureBatches:
                     views = [threads.submit(self._view, int(i), variant) for i in batch]
                     waiting.append((batch, views))
                 batch, views = waiting.popleft()
-                images = np.stack([view.result() for view in views])
+                size = self._augmentation.size
+                images = np.zeros((len(batch), size, size, 3), np.uint8)
+                for image, view in zip(images, views, strict=True):
+                    image[:] = view.result()
                 yield images, self._split.labels[batch]
 
     def _view(self, index: int, variant: int) -> np.ndarray:
@@ -128,11 +134,18 @@ class FeatureBatches:
         labels: int32 (N,).
         batch_size: As in `PictureBatches`.
         seed: The run's.
+        shard: As in `PictureBatches`.
     """
 
     def __init__(
-        self, features: np.ndarray, labels: np.ndarray, batch_size: int, seed: int
+        self,
+        features: np.ndarray,
+        labels: np.ndarray,
+        batch_size: int,
+        seed: int,
+        shard: slice = slice(None),
     ) -> None:
+        self._shard = shard
         self._features = features
         self._labels = labels
         self._size = batch_size
@@ -146,5 +159,5 @@ class FeatureBatches:
         order = epoch_order(self._seed, epoch, len(self._labels))
         features = self._features[epoch % len(self._features)]
         for start in range(0, len(order), self._size):
-            batch = order[start : start + self._size]
+            batch = order[start : start + self._size][self._shard]
             yield features[batch], self._labels[batch]

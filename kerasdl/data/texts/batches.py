@@ -25,11 +25,18 @@ class TextBatches:
         labels: int (N,), the class of each.
         batch_size: Sentences a batch; the last one may be smaller.
         seed: With the epoch it determines the order.
+        shard: The rows of each minibatch that this process takes.
     """
 
     def __init__(
-        self, rows: TokenRows, labels: np.ndarray, batch_size: int, seed: int
+        self,
+        rows: TokenRows,
+        labels: np.ndarray,
+        batch_size: int,
+        seed: int,
+        shard: slice = slice(None),
     ) -> None:
+        self._shard = shard
         self._rows = rows
         self._labels = np.asarray(labels, np.int32)
         self._size = batch_size
@@ -55,7 +62,8 @@ class TextBatches:
 
     def __call__(self, epoch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Ids, int32 (B, T), and labels, int32 (B,), of each step of `epoch`."""
-        for chosen in self.order(epoch):
+        for batch in self.order(epoch):
+            chosen = batch[self._shard]
             yield self._rows.padded(chosen), self._labels[chosen]
 
 

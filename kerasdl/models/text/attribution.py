@@ -29,7 +29,8 @@ def word_effects(
     Labelled Documents, 2014, section 3.
     """
     effects = np.zeros(ids.shape, np.float32)
-    tables = [table.value for table in model.word_tables()]
+    local = tf.distribute.get_strategy().experimental_local_results
+    tables = [local(table.value)[0] for table in model.word_tables()]
     # One sentence at a time: the gradient is by word, and two sentences share words.
     for row, (sentence, label) in enumerate(zip(ids, classes, strict=True)):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
