@@ -289,7 +289,7 @@ class Service:
         page = Template(_asset_text("page.html"))
         return Response(
             page.substitute(
-                title=html.escape(self.state.name), engine="assets/server.js"
+                title=html.escape(self.state.name), engine="assets/server.js", head=""
             ),
             media_type="text/html",
         )

@@ -112,6 +112,7 @@ function classify(text) {
       const share = Math.round((60 * Math.abs(effect)) / largest);
       const hue = effect > 0 ? "seagreen" : "crimson";
       span.style.background = `color-mix(in srgb, ${hue} ${share}%, transparent)`;
+      span.className = effect > 0 ? "for" : "against";
       span.title = effect.toFixed(4);
       span.dataset.effect = effect;
       return span;
