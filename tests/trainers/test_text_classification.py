@@ -116,6 +116,20 @@ def test_a_blank_line_to_predict_gets_an_empty_answer(finished, folder, tmp_path
     assert blank == "" and first and last
 
 
+def test_how_to_read_a_file_to_predict_is_not_of_the_run(finished, folder, tmp_path):
+    """A finished run is not trained again, nor refused, for skipping bad lines now."""
+    workdir, _ = finished
+    (tmp_path / "f.txt").write_text("the food was good .\nthe room\0 was bad .\n")
+    done = run(
+        workdir, f"--predict={tmp_path}/f.txt", "--config.data.skip_bad_lines=True"
+    )
+    assert done.returncode == 0, done.stderr
+    first, bad = done.stdout.splitlines()
+    assert bad == "" and first
+    assert "1 bad lines got an empty label" in done.stderr
+    assert "epoch" not in done.stderr
+
+
 def test_another_config_in_the_same_folder_is_one_line(finished, folder):
     done = run(finished[0], f"--config.data.root={folder}", *SMALL, "--config.seed=1")
     assert done.returncode == 1
