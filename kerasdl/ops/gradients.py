@@ -71,6 +71,8 @@ def with_backward(forward, backward, equations=None):
 
         return outputs, gradient
 
+    # AutoGraph takes a function in a function's place for the one that it converts.
+    @tf.autograph.experimental.do_not_convert
     def function_in_any_mode(*inputs):
         if has_tangent(inputs):
             return plain_forward(*inputs)[0]

@@ -38,23 +38,23 @@ from kerasdl.ops.recurrence import run_sequence
 from kerasdl.ops.sweeps import GatedCell, gradient_norms
 
 
-def forward_step(a_x, u_z, u_r, recalled, h_before, psi, phi):
+def forward_step(a_x, u_z_r, recalled, h_before, psi, phi):
     """Returns (h_t (N, H), [z r h̃] (N, 3H)).
 
     Args:
         a_x: x_t W + b, (N, 3H).
-        u_z, u_r: h_{t-1} U_z + b'_z and h_{t-1} U_r + b'_r, (N, H).
+        u_z_r: h_{t-1} [U_z U_r] + [b'_z b'_r], (N, 2H).
         recalled: r_t -> what the candidate sees of h_{t-1}, r_t ∗ q_t or
             (r_t ∗ h_{t-1}) U_h, (N, H).
         h_before: h_{t-1}, (N, H).
         psi, phi: the activations.
     """
-    x_z, x_r, x_h = tf.split(a_x, 3, axis=-1)
-    z = phi(x_z + u_z)
-    r = phi(x_r + u_r)
+    x_z_r, x_h = tf.split(a_x, [2 * h_before.shape[-1], -1], axis=-1)
+    z_r = phi(x_z_r + u_z_r)
+    z, r = tf.split(z_r, 2, axis=-1)
     h_tilde = psi(x_h + recalled(r))
     h = z * h_before + (1 - z) * h_tilde
-    return h, tf.concat([z, r, h_tilde], axis=-1)
+    return h, tf.concat([z_r, h_tilde], axis=-1)
 
 
 def backward_step(delta, gates, h_before, from_candidate, psi, phi):
@@ -108,19 +108,20 @@ class GRUCell(GatedCell):
 
         def reset_after(a_x, states):
             u = product(states[0], recurrent_kernel, on_h)
-            u_z, u_r, q = tf.split(u if bias is None else u + bias[1], 3, axis=-1)
+            u = u if bias is None else u + bias[1]
+            u_z_r, q = tf.split(u, [2 * states[0].shape[-1], -1], axis=-1)
             h, gates = forward_step(
-                a_x, u_z, u_r, lambda r: r * q, *states, self.psi, self.phi
+                a_x, u_z_r, lambda r: r * q, *states, self.psi, self.phi
             )
             return [h], [gates, q]
 
         def reset_before(a_x, states):
-            u_z, u_r = tf.split(product(states[0], *to_gates), 2, axis=-1)
+            u_z_r = product(states[0], *to_gates)
 
             def recalled(r):
                 return product(r * states[0], *to_candidate)
 
-            h, gates = forward_step(a_x, u_z, u_r, recalled, *states, self.psi, self.phi)
+            h, gates = forward_step(a_x, u_z_r, recalled, *states, self.psi, self.phi)
             return [h], [gates]
 
         return reset_after if self.reset_after else reset_before

@@ -41,6 +41,7 @@ class Plan(NamedTuple):
         return self.return_sequences and self.recompute is None
 
 
+@tf.autograph.experimental.do_not_convert
 def run_sequence(
     cell,
     inputs,
