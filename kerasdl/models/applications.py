@@ -22,6 +22,7 @@ from kerasdl.models.backbone_specs import (
     Preprocessing,
     set_layer_weights,
 )
+from kerasdl.weights.hdf5 import check_hdf5
 from kerasdl.weights.npz import read_npz
 
 DOWNLOAD_TIMEOUT = 20.0  # seconds without an answer; Python's own default is to wait on
@@ -64,6 +65,7 @@ class ApplicationSpec(BackboneSpec):
                 classifier_activation=None,
             )
             if is_file and not is_archive:
+                check_hdf5(weights, f"weights of {self.constructor}")
                 application.load_weights(weights)
         if is_archive:
             set_layer_weights(application, _read_npz(weights), weights)

@@ -16,8 +16,12 @@ from kerasdl.weights.trial import answer, try_in_child
 _FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32", 32000: "lzf"}
 
 
-def check_hdf5(path: str | Path) -> None:
+def check_hdf5(path: str | Path, what: str = "Keras weights in HDF5") -> None:
     """Refuses a file that is not plain weights, without harm to this process.
+
+    Args:
+        path: The file.
+        what: What is expected, for messages.
 
     Raises:
         InputError: If the file cannot be read; if it holds anything but groups and
@@ -27,7 +31,7 @@ def check_hdf5(path: str | Path) -> None:
             takes more memory than `kerasdl.weights.trial` allows.
     """
     open_regular(path).close()
-    try_in_child("kerasdl.weights.hdf5", path, "Keras weights in HDF5")
+    try_in_child("kerasdl.weights.hdf5", path, what)
 
 
 def inspect(path: Path) -> None:
