@@ -101,31 +101,25 @@ def drop_custom_gradients(folder: Path) -> None:
     They stand for Python functions that no SavedModel holds, and TensorFlow warns of each
     when it loads one. What is left is differentiated by TensorFlow itself.
     """
-    from tensorflow.core.protobuf import saved_model_pb2
-    from tensorflow.python.saved_model import fingerprinting_utils
+    from kerasdl.tensorflow_private import SavedModel, nodes_of, write_fingerprint
 
     path = folder / "saved_model.pb"
-    model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    model = SavedModel.FromString(path.read_bytes())
     for meta_graph in model.meta_graphs:
-        graph = meta_graph.graph_def
-        bodies = [graph.node, *(body.node_def for body in graph.library.function)]
-        for node in (node for body in bodies for node in body):
+        for node in nodes_of(meta_graph.graph_def):
             if "_gradient_op_type" in node.attr:
                 del node.attr["_gradient_op_type"]
     path.write_bytes(model.SerializeToString(deterministic=True))
-    fingerprinting_utils.write_fingerprint(str(folder))  # of the graph as it is now
+    write_fingerprint(str(folder))  # of the graph as it is now
 
 
 def operations(folder: Path) -> Counter:
     """How often each operation occurs in a SavedModel, function bodies included."""
-    from tensorflow.core.protobuf import saved_model_pb2
+    from kerasdl.tensorflow_private import SavedModel, nodes_of
 
     data = (folder / "saved_model.pb").read_bytes()
-    graph = saved_model_pb2.SavedModel.FromString(data).meta_graphs[0].graph_def
-    found = Counter(node.op for node in graph.node)
-    for function in graph.library.function:
-        found.update(node.op for node in function.node_def)
-    return found
+    graph = SavedModel.FromString(data).meta_graphs[0].graph_def
+    return Counter(node.op for node in nodes_of(graph))
 
 
 def versions(output: Path) -> list[int]:

@@ -16,7 +16,8 @@ from google.protobuf import json_format
 from kerasdl.export.serving.source import MODEL_FILE, Source
 from kerasdl.export.serving.state import AVAILABLE, END, LOADING
 from kerasdl.export.serving.warmup import read_warmup
-from tensorflow.core.protobuf import saved_model_pb2
+
+from kerasdl.tensorflow_private import SavedModel
 
 
 class LoadedVersion:
@@ -31,7 +32,7 @@ class LoadedVersion:
     """
 
     def __init__(self, path: Path) -> None:
-        model = saved_model_pb2.SavedModel.FromString((path / MODEL_FILE).read_bytes())
+        model = SavedModel.FromString((path / MODEL_FILE).read_bytes())
         definitions = model.meta_graphs[0].signature_def
         self._model = tf.saved_model.load(str(path))  # its variables live as long as it
         self.signatures = {

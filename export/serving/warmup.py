@@ -17,7 +17,8 @@ import tensorflow as tf
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 from kerasdl.export.serving.tensors import DEFAULT_SIGNATURE
-from tensorflow.core.framework import tensor_pb2
+
+from kerasdl.tensorflow_private import TensorProto
 
 FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 # TensorFlow Serving's limit.
@@ -90,7 +91,7 @@ def _prediction_log() -> Any:
         name="kerasdl/warmup.proto",
         package=_PACKAGE,
         syntax="proto3",
-        dependency=[tensor_pb2.DESCRIPTOR.name],
+        dependency=[TensorProto.DESCRIPTOR.file.name],
     )
     for message, fields in _MESSAGES.items():
         declared = file.message_type.add(name=message)

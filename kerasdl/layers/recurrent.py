@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from kerasdl.ops.activations import ACTIVATIONS, get_activation
 from kerasdl.ops.checks import check_mask, check_recompute
-from kerasdl.ops.gradients import gradient_may_be_taken
 from kerasdl.ops.sequences import last_output_from_state
+from kerasdl.tensorflow_private import gradient_may_be_taken
 
 _OP_NAMES = {keras.activations.get(name): name for name in ACTIVATIONS}
 

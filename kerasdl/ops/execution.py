@@ -18,9 +18,7 @@ import functools
 
 import tensorflow as tf
 
-# No public name tells of an enclosing compilation, or of a SavedModel being written.
-from tensorflow.python.ops import control_flow_util
-from tensorflow.python.saved_model import save_context
+from kerasdl.tensorflow_private import in_saved_model, in_xla
 
 # Fewer steps do not repay the compilation.
 LEAST_STEPS = 8
@@ -80,9 +78,7 @@ def fused():
 
     Pointwise operations next to each other are then one loop over memory.
     """
-    return not tf.executing_eagerly() and control_flow_util.GraphOrParentsInXlaContext(
-        tf.compat.v1.get_default_graph()
-    )
+    return in_xla()
 
 
 def in_pieces(run, inputs, unroll, whole_time):
@@ -217,7 +213,7 @@ def cudnn_mode(plan, inputs):
         and (on_x is None or on_x.shape.rank == 2)
     )
     here = (
-        not (fused() or in_buffers() or written_out() or save_context.in_save_context())
+        not (fused() or in_buffers() or written_out() or in_saved_model())
         and inputs.x.shape[1] != 1  # a step of somebody else's loop runs where that runs
         and tf.config.list_logical_devices("GPU")
     )
@@ -231,7 +227,7 @@ def _in_open_graph():
         and not fused()
         and not in_buffers()
         and not written_out()
-        and not save_context.in_save_context()
+        and not in_saved_model()
         and _only_cpus()
     )
 

@@ -2,10 +2,7 @@
 
 import tensorflow as tf
 
-# No public name tells of active tapes or of forward-mode differentiation, or removes a
-# gradient.
-from tensorflow.python.eager import forwardprop_util, record
-from tensorflow.python.framework import ops
+from kerasdl.tensorflow_private import has_tangent
 
 
 def with_backward(forward, backward, equations=None):
@@ -79,37 +76,3 @@ def with_backward(forward, backward, equations=None):
         return function(*inputs)
 
     return function_in_any_mode
-
-
-def has_tangent(tensors):
-    """Returns whether a `tf.autodiff.ForwardAccumulator` follows any of the tensors."""
-    return bool(forwardprop_util.pack_tangents(list(tensors)).tangents)
-
-
-def gradient_may_be_taken():
-    """Returns whether a `tf.GradientTape` is recording now.
-
-    What a backward pass needs is worth keeping only then. (A tape around a
-    `tf.function`, opened after that function was traced, is not seen: the backward pass
-    still has to be right without anything kept.)
-    """
-    return record.could_possibly_record()
-
-
-def forget_gradients(function):
-    """Lets the memory of a traced function that is only called forward be freed.
-
-    In a graph, `tf.custom_gradient` puts its backward pass into a table of TensorFlow's
-    that forgets nothing: every function ever traced stays, with its variables, 4 MB for
-    each text classifier loaded.
-
-    Args:
-        function: A `tf.function` with an input signature. It cannot be differentiated
-            afterwards.
-    """
-    graph = function.get_concrete_function().graph.as_graph_def()
-    nodes = [*graph.node, *(n for f in graph.library.function for n in f.node_def)]
-    for node in nodes:
-        name = node.attr["_gradient_op_type"].s.decode()
-        if name.startswith("CustomGradient-"):
-            ops.gradient_registry._registry.pop(name, None)

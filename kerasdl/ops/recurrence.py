@@ -14,10 +14,11 @@ import tensorflow as tf
 from kerasdl.ops import execution
 from kerasdl.ops.checks import check_recompute, check_unroll
 from kerasdl.ops.cudnn import cudnn_passes, right_padded
-from kerasdl.ops.gradients import has_tangent, with_backward
+from kerasdl.ops.gradients import with_backward
 from kerasdl.ops.scan import scan
 from kerasdl.ops.sequences import outputs_from_states, swap_batch_and_time
 from kerasdl.ops.sweeps import Cell, backward_sweep, forward_sweep
+from kerasdl.tensorflow_private import has_tangent
 
 
 class Plan(NamedTuple):

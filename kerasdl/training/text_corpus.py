@@ -21,7 +21,7 @@ from kerasdl.errors import InputError
 from kerasdl.files import write_text
 from kerasdl.metrics.classification import classification_scores
 from kerasdl.models.text.classifier import TextClassifier
-from kerasdl.ops.gradients import forget_gradients
+from kerasdl.tensorflow_private import forget_gradients
 from kerasdl.training.config import split_list
 from kerasdl.training.workdir import Workdir
 

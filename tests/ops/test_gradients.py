@@ -5,11 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasdl.ops.gradients import (
-    forget_gradients,
-    gradient_may_be_taken,
-    with_backward,
-)
+from kerasdl.ops.gradients import with_backward
+from kerasdl.tensorflow_private import forget_gradients, gradient_may_be_taken
 
 
 def cube_keeping_its_square(x):
