@@ -116,8 +116,11 @@ def _write(
     subject: Subject, path: Path, request: Request, others: dict[str, Any]
 ) -> dict[str, Any]:
     import tensorflow as tf
+    from absl import logging
 
     from kerasdl.files import write_json
+
+    logging.set_verbosity(logging.ERROR)  # tf.saved_model tells of every step
 
     quantize = request.quantize
     export = subject.device(request)

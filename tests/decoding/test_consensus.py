@@ -82,7 +82,7 @@ def test_words_of_a_config_become_ids():
     assert options == {
         "max_length": 9, "dangling": (4, 7, 6), "required": (), "beam_size": 3
     }  # fmt: skip
-    assert DecodeOptions(**options).constraints.dangling == (4, 7, 6)
+    assert DecodeOptions(**options).dangling == (4, 7, 6)
     assert options_for(vocabulary, options) == options
 
 
