@@ -19,6 +19,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 import torch
+
 from kerasdl.configs.text import (
     average,
     bag_of_words,
@@ -26,7 +27,6 @@ from kerasdl.configs.text import (
     glove_lstm,
     glove_rnn,
 )
-
 from kerasdl.data.texts.batches import TextBatches
 from kerasdl.training.optimization import make_optimizer
 from kerasdl.training.steps import TrainingSteps

@@ -7,16 +7,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
-from kerasdl.export.comparison import Tolerance
-from kerasdl.export.jobs import Example, Job, PictureJob, evenly, strings
-from kerasdl.export.proof import Case
-from kerasdl.export.subject import Export, Request
 from ml_collections import ConfigDict
 
 import kerasdl
 from kerasdl.data.captions.vocabulary import END, START, UNK, CaptionVocabulary
 from kerasdl.decoding import options_for
 from kerasdl.errors import InputError
+from kerasdl.export.comparison import Tolerance
+from kerasdl.export.jobs import Example, Job, PictureJob, evenly, strings
+from kerasdl.export.proof import Case
+from kerasdl.export.subject import Export, Request
 
 # Words of a caption of a captioner in memory; a run's config says its own.
 LONGEST = 30

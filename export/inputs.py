@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from absl import flags
-from kerasdl.export.jobs import Example, Job
 
 from kerasdl.data.broken import each_readable
 from kerasdl.data.pictures.files import (
@@ -17,6 +16,7 @@ from kerasdl.data.pictures.files import (
 )
 from kerasdl.data.texts.lines import LineErrors, read_unlabelled
 from kerasdl.errors import InputError
+from kerasdl.export.jobs import Example, Job
 
 # How many inputs an export is compared on.
 EXAMPLES = 50

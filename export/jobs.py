@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
+
+from kerasdl.errors import InputError
 from kerasdl.export.comparison import Tolerance
 from kerasdl.export.proof import Case, file_entry
 from kerasdl.export.subject import SERVING, Accuracy, Export, Request, Subject
-
-from kerasdl.errors import InputError
 from kerasdl.runs import read_run
 
 JOBS = {

@@ -9,6 +9,9 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+
+from kerasdl.data.vocabulary import check_class_names, class_names_to_bytes
+from kerasdl.errors import InputError
 from kerasdl.export import forms, representative
 from kerasdl.export.comparison import Tolerance
 from kerasdl.export.metadata import VOCABULARY_IDS, vocabulary_ids
@@ -16,9 +19,6 @@ from kerasdl.export.proof import Case
 from kerasdl.export.streaming import add_step
 from kerasdl.export.subject import SERVING, Export, Request, Subject
 from kerasdl.export.training import add_train
-
-from kerasdl.data.vocabulary import check_class_names, class_names_to_bytes
-from kerasdl.errors import InputError
 from kerasdl.layers import emissions_in_buffers, steps_written_out
 
 # By quantisation: the largest difference from the float64 answers, as a share of the

@@ -12,6 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from kerasdl.data.captions.vocabulary import CaptionVocabulary
+from kerasdl.data.pictures.decoding import prepare_picture
+from kerasdl.data.vocabulary import class_names_from_bytes
+from kerasdl.errors import InputError
 from kerasdl.export.artefact import (
     LABELS,
     METADATA,
@@ -22,11 +27,6 @@ from kerasdl.export.artefact import (
 )
 from kerasdl.export.litert_text import SentenceEncoder
 from kerasdl.export.tflite_file import runners
-
-from kerasdl.data.captions.vocabulary import CaptionVocabulary
-from kerasdl.data.pictures.decoding import prepare_picture
-from kerasdl.data.vocabulary import class_names_from_bytes
-from kerasdl.errors import InputError
 from kerasdl.files import open_regular
 from kerasdl.prediction.predictor import Answer, class_answers
 from kerasdl.weights.archives import open_archive

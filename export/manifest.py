@@ -6,11 +6,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from kerasdl.errors import InputError
 from kerasdl.export.comparison import Comparison
 from kerasdl.export.proof import file_entry
 from kerasdl.export.subject import Export, Subject
-
-from kerasdl.errors import InputError
 
 VERSIONED_PACKAGES = ("kerasdl", "tensorflow", "keras", "ai-edge-litert")
 

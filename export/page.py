@@ -22,11 +22,11 @@ from string import Template
 from typing import Any
 
 from absl import flags
-from kerasdl.export import inputs, litert
 
 from kerasdl.data.captions.vocabulary import CaptionVocabulary
 from kerasdl.data.texts.tokens import Tokenizer
 from kerasdl.errors import InputError
+from kerasdl.export import inputs, litert
 from kerasdl.files import write_json
 from kerasdl.training import command
 

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from absl import flags
-from kerasdl.export import inputs
-from kerasdl.export.representative import read_arrays
 from PIL import Image
 
 from kerasdl.data.broken import each_readable
 from kerasdl.errors import InputError
+from kerasdl.export import inputs
+from kerasdl.export.representative import read_arrays
 from kerasdl.files import atomic_path
 from kerasdl.prediction.predictor import read_picture_input, read_sentence
 from kerasdl.training import command

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from kerasdl.export import runner
-from kerasdl.export.comparison import Answers, Comparison, Tolerance, compare
 
 from kerasdl.errors import InputError
+from kerasdl.export import runner
+from kerasdl.export.comparison import Answers, Comparison, Tolerance, compare
 
 MANIFEST = "manifest.json"
 # The largest file of stored inputs and answers; fewer cases are stored if need be.

@@ -131,6 +131,7 @@ def drawn(
 ) -> list[dict[str, np.ndarray]]:
     """Calls with drawn inputs, the first and the last two times the same."""
     import keras
+
     from kerasdl.export.forms import layers_of
 
     rng = np.random.default_rng(0)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from kerasdl.export import micro
 from kerasdl.export.proof import Case
 

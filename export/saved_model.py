@@ -11,8 +11,8 @@ is the validation split, or `--inputs=FILE...`.
 import sys
 
 from absl import flags
-from kerasdl.export import inputs
 
+from kerasdl.export import inputs
 from kerasdl.training import command
 
 

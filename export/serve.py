@@ -12,9 +12,9 @@ version is served as soon as it is loaded. A page to try the model is at `/`. Ne
 import dataclasses
 
 from absl import flags
-from kerasdl.export.serving.options import Options
 
 from kerasdl.errors import InputError
+from kerasdl.export.serving.options import Options
 from kerasdl.training import command
 
 

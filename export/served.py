@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from kerasdl.export.artefact import LABELS, SIGNATURE, Artefact, as_tensors
 
 from kerasdl.data.pictures.decoding import as_jpeg_or_png, decode_picture
 from kerasdl.data.vocabulary import read_class_names
 from kerasdl.errors import InputError
+from kerasdl.export.artefact import LABELS, SIGNATURE, Artefact, as_tensors
 from kerasdl.prediction.predictor import Answer, class_answers
 from kerasdl.training.command import import_tensorflow
 

@@ -4,10 +4,9 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-from kerasdl.export.subject import Request, Subject
-
 from kerasdl.data.captions.vocabulary import CaptionVocabulary
 from kerasdl.errors import InputError
+from kerasdl.export.subject import Request, Subject
 
 
 def open_subject(model: Any, request: Request) -> Subject:
@@ -34,7 +33,6 @@ def open_subject(model: Any, request: Request) -> Subject:
         # Compiled only for its loss and optimiser, which may be of anyone's making.
         model = _load(path, "train" in request.signatures and request.loss is None)
     from kerasdl.export.keras_model import KerasModel
-
     from kerasdl.models.captioner import ImageCaptioner
 
     captioner = getattr(model, "model", model)  # `kerasdl.load` gives one with its words

@@ -11,6 +11,12 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 import tensorflow as tf
+from ml_collections import ConfigDict
+
+import kerasdl
+from kerasdl.data.pictures.decoding import decode_picture
+from kerasdl.data.pictures.graph import decode
+from kerasdl.errors import InputError
 from kerasdl.export import forms
 from kerasdl.export.comparison import Tolerance
 from kerasdl.export.jobs import (
@@ -25,12 +31,6 @@ from kerasdl.export.jobs import (
 )
 from kerasdl.export.proof import Case
 from kerasdl.export.subject import SERVING, Export, Request
-from ml_collections import ConfigDict
-
-import kerasdl
-from kerasdl.data.pictures.decoding import decode_picture
-from kerasdl.data.pictures.graph import decode
-from kerasdl.errors import InputError
 from kerasdl.models.style_network import STRIDE, apply_to_any_size
 from kerasdl.style.pictures import encode_picture
 

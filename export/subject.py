@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
 from kerasdl.export.comparison import Tolerance
 from kerasdl.export.proof import Case
 

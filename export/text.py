@@ -16,6 +16,14 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from ml_collections import ConfigDict
+
+import kerasdl
+from kerasdl.data.texts.dataset import TextDataset
+from kerasdl.data.texts.graph import TextEncoder, VocabularyTable, split_in_graph
+from kerasdl.data.texts.lines import check_text
+from kerasdl.data.texts.tokens import PADDING, TokenRows
+from kerasdl.errors import InputError
 from kerasdl.export.comparison import Tolerance
 from kerasdl.export.jobs import (
     CALIBRATION,
@@ -32,14 +40,6 @@ from kerasdl.export.litert_text import pad_ids
 from kerasdl.export.metadata import VOCABULARY_IDS, vocabulary_ids
 from kerasdl.export.proof import Case
 from kerasdl.export.subject import SERVING, Export, Request
-from ml_collections import ConfigDict
-
-import kerasdl
-from kerasdl.data.texts.dataset import TextDataset
-from kerasdl.data.texts.graph import TextEncoder, VocabularyTable, split_in_graph
-from kerasdl.data.texts.lines import check_text
-from kerasdl.data.texts.tokens import PADDING, TokenRows
-from kerasdl.errors import InputError
 from kerasdl.layers import emissions_in_buffers, steps_written_out
 from kerasdl.training.text_corpus import TextScorer, load_dataset
 

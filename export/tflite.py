@@ -13,10 +13,10 @@ import sys
 from pathlib import Path
 
 from absl import flags
-from kerasdl.export import inputs
-from kerasdl.export.converter import QUANTIZATIONS
 
 from kerasdl.errors import InputError
+from kerasdl.export import inputs
+from kerasdl.export.converter import QUANTIZATIONS
 from kerasdl.training import command
 
 

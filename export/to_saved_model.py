@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from absl import logging
+
+from kerasdl.errors import InputError
 from kerasdl.export import manifest
 from kerasdl.export.proof import MANIFEST, compare_cases, run_cases, store_cases
 from kerasdl.export.sources import open_subject
 from kerasdl.export.staging import staged
 from kerasdl.export.subject import SERVING, Request, accuracy_entry
-
-from kerasdl.errors import InputError
 
 PROOF = "proof.npz"
 
@@ -57,8 +57,8 @@ def saved_model(
     subject = open_subject(model, request)
     export = subject.served(request)
     import tensorflow as tf
-    from kerasdl.export.serving.warmup import write_warmup
 
+    from kerasdl.export.serving.warmup import write_warmup
     from kerasdl.files import write_json
 
     logging.set_verbosity(logging.ERROR)  # tf.saved_model tells of every step

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kerasdl.errors import InputError
 from kerasdl.export import manifest, tflite_file
 from kerasdl.export.converter import QUANTIZATIONS, convert
 from kerasdl.export.metadata import embed
@@ -12,8 +13,6 @@ from kerasdl.export.runtimes import where_it_runs
 from kerasdl.export.sources import open_subject
 from kerasdl.export.staging import staged
 from kerasdl.export.subject import SERVING, Request, Subject, accuracy_entry
-
-from kerasdl.errors import InputError
 
 
 def tflite(

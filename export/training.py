@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 import tensorflow as tf
+
+from kerasdl.errors import InputError
 from kerasdl.export import forms
 from kerasdl.export.comparison import Tolerance
 from kerasdl.export.proof import Case
 from kerasdl.export.static_gradients import static_gradients
 from kerasdl.export.subject import SERVING, Export, Request
-
-from kerasdl.errors import InputError
 from kerasdl.layers import emissions_in_buffers, steps_written_out
 
 if TYPE_CHECKING:

@@ -11,15 +11,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
-from kerasdl.export.bias_correction import correct_biases
-from kerasdl.export.comparison import Tolerance
-from kerasdl.export.jobs import Example, PictureJob, add_labels, evenly, strings
-from kerasdl.export.subject import Export, Request
 from ml_collections import ConfigDict
 
 import kerasdl
 from kerasdl.data.pictures.class_folders import PictureDataset
 from kerasdl.errors import InputError
+from kerasdl.export.bias_correction import correct_biases
+from kerasdl.export.comparison import Tolerance
+from kerasdl.export.jobs import Example, PictureJob, add_labels, evenly, strings
+from kerasdl.export.subject import Export, Request
 
 # Training pictures on which rounded convolutions are corrected, all in memory at once.
 CORRECTION_PICTURES = 40

@@ -9,9 +9,9 @@ Prints a line per signature and the latency; ends with exit code 1 if an answer 
 from pathlib import Path
 
 from absl import flags
+
 from kerasdl.export import inputs
 from kerasdl.export.proof import verify
-
 from kerasdl.training import command
 
 

@@ -9,8 +9,9 @@ then self-critical training on CIDEr. The features of 123,287 pictures take 31 G
 stands between it and published figures.
 """
 
-from kerasdl.configs.captioning import default
 from ml_collections import ConfigDict
+
+from kerasdl.configs.captioning import default
 
 
 def get_config() -> ConfigDict:

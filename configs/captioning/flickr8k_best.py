@@ -9,8 +9,9 @@ pictures; the epoch is the one with the least training loss, not chosen by the p
 that are reported.
 """
 
-from kerasdl.configs.captioning import flickr8k_lstm
 from ml_collections import ConfigDict
+
+from kerasdl.configs.captioning import flickr8k_lstm
 
 # No caption ends with one of these.
 DANGLING = (

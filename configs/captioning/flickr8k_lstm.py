@@ -7,8 +7,9 @@ Epochs and beam were chosen by training on 700 of the training pictures and
 scoring the other 100. The validation pictures choose the epoch that is kept.
 """
 
-from kerasdl.configs.captioning import default
 from ml_collections import ConfigDict
+
+from kerasdl.configs.captioning import default
 
 
 def get_config() -> ConfigDict:

@@ -6,8 +6,9 @@
 As `flickr8k_lstm.py`, but for the cell.
 """
 
-from kerasdl.configs.captioning import flickr8k_lstm
 from ml_collections import ConfigDict
+
+from kerasdl.configs.captioning import flickr8k_lstm
 
 
 def get_config() -> ConfigDict:

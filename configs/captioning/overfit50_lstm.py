@@ -7,8 +7,9 @@ The recipe of the CS231n captioning exercise: Adam 5e-3, batch 25, 50 epochs, ra
 0.995 an epoch.
 """
 
-from kerasdl.configs.captioning import default
 from ml_collections import ConfigDict
+
+from kerasdl.configs.captioning import default
 
 
 def get_config() -> ConfigDict:

@@ -6,8 +6,9 @@
 As `overfit50_lstm.py`, but for the cell and a rate decay of 0.95 an epoch.
 """
 
-from kerasdl.configs.captioning import overfit50_lstm
 from ml_collections import ConfigDict
+
+from kerasdl.configs.captioning import overfit50_lstm
 
 
 def get_config() -> ConfigDict:

@@ -10,8 +10,9 @@ another order it came to 39,511. 10 s of processor time, 11 to 21 s in all, on t
 of an AMD EPYC.
 """
 
-from kerasdl.configs.style import default
 from ml_collections import ConfigDict
+
+from kerasdl.configs.style import default
 
 
 def recipe() -> ConfigDict:

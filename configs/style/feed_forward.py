@@ -9,8 +9,9 @@ loss 1.89 (content 1.04, style 0.81, total variation 0.04), one seed. 100 steps 
 19 s on two cores of an AMD EPYC nearly free, so that all take 2 to 5 minutes.
 """
 
-from kerasdl.configs.style import default
 from ml_collections import ConfigDict
+
+from kerasdl.configs.style import default
 
 
 def get_config() -> ConfigDict:

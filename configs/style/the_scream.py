@@ -10,8 +10,9 @@ another order it came to 32,692. 10 s of processor time, 11 to 21 s in all, on t
 of an AMD EPYC.
 """
 
-from kerasdl.configs.style import composition_vii
 from ml_collections import ConfigDict
+
+from kerasdl.configs.style import composition_vii
 
 
 def get_config() -> ConfigDict:

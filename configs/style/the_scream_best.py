@@ -8,8 +8,9 @@ is run on one machine. 16 s of processor time, 18 to 25 s in all, on two cores o
 EPYC.
 """
 
-from kerasdl.configs.style import composition_vii_best
 from ml_collections import ConfigDict
+
+from kerasdl.configs.style import composition_vii_best
 
 
 def get_config() -> ConfigDict:

@@ -7,8 +7,9 @@ Each model has the config of its name, on the data and seed given here, and a fo
 its own in the workdir.
 """
 
-from kerasdl.configs.text import default
 from ml_collections import ConfigDict
+
+from kerasdl.configs.text import default
 
 
 def get_config() -> ConfigDict:

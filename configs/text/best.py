@@ -4,8 +4,9 @@
         --config.data.root=FOLDER --workdir=runs/best
 """
 
-from kerasdl.configs.text import default
 from ml_collections import ConfigDict
+
+from kerasdl.configs.text import default
 
 
 def get_config() -> ConfigDict:

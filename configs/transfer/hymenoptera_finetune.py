@@ -9,8 +9,9 @@ flip. Difference: EfficientNet-Lite0 for ResNet-18 (--config.model.backbone=resn
 --config.weights=FILE has that one).
 """
 
-from kerasdl.configs.transfer import default
 from ml_collections import ConfigDict
+
+from kerasdl.configs.transfer import default
 
 
 def get_config() -> ConfigDict:

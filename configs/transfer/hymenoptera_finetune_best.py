@@ -10,8 +10,9 @@ BatchNorm statistics kept, on milder crops, in batches of 16. Ten times that rat
 the features. Chosen by cross-validation inside the training pictures.
 """
 
-from kerasdl.configs.transfer import hymenoptera_finetune
 from ml_collections import ConfigDict
+
+from kerasdl.configs.transfer import hymenoptera_finetune
 
 
 def get_config() -> ConfigDict:

@@ -8,8 +8,9 @@ ResNet-18; BatchNorm statistics do not move; four augmented views of each pictur
 turns instead of a new one each epoch, so that features are computed once.
 """
 
-from kerasdl.configs.transfer import hymenoptera_finetune
 from ml_collections import ConfigDict
+
+from kerasdl.configs.transfer import hymenoptera_finetune
 
 
 def get_config() -> ConfigDict:

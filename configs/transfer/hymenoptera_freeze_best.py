@@ -9,8 +9,9 @@ trained on and which show it more; each as it is, so that features are computed 
 3e-3 with half a cosine. Chosen by cross-validation inside the training pictures.
 """
 
-from kerasdl.configs.transfer import hymenoptera_freeze
 from ml_collections import ConfigDict
+
+from kerasdl.configs.transfer import hymenoptera_freeze
 
 
 def get_config() -> ConfigDict:

@@ -21,6 +21,14 @@ from importlib import resources
 from string import Template
 
 import numpy as np
+from PIL import Image
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from kerasdl.data.pictures.decoding import as_jpeg_or_png
+from kerasdl.errors import InputError
 from kerasdl.export.serving.metrics import CONTENT_TYPE, Metrics
 from kerasdl.export.serving.options import Options
 from kerasdl.export.serving.state import AVAILABLE, State, Version
@@ -32,14 +40,6 @@ from kerasdl.export.serving.tensors import (
     to_tensors,
 )
 from kerasdl.export.serving.worker import Call, Reply
-from PIL import Image
-from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
-
-from kerasdl.data.pictures.decoding import as_jpeg_or_png
-from kerasdl.errors import InputError
 
 # The input of kerasdl's exports that takes encoded pictures.
 PICTURES = "image_bytes"

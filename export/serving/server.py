@@ -10,16 +10,16 @@ from pathlib import Path
 from types import FrameType
 
 import litserve
-from kerasdl.export.serving.options import Options
-from kerasdl.export.serving.routes import Service
-from kerasdl.export.serving.source import Source
-from kerasdl.export.serving.state import State
-from kerasdl.export.serving.worker import Call, Reply, Worker, end_with_parent
 from litserve.server import RegularRequestHandler
 from litserve.utils import ResponseBufferItem
 from starlette.routing import Mount
 
 from kerasdl.errors import InputError
+from kerasdl.export.serving.options import Options
+from kerasdl.export.serving.routes import Service
+from kerasdl.export.serving.source import Source
+from kerasdl.export.serving.state import State
+from kerasdl.export.serving.worker import Call, Reply, Worker, end_with_parent
 
 # What LitServe takes.
 HOSTS = ("127.0.0.1", "0.0.0.0", "::")

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from google.protobuf import json_format
+
 from kerasdl.export.serving.source import MODEL_FILE, Source
 from kerasdl.export.serving.state import AVAILABLE, END, LOADING
 from kerasdl.export.serving.warmup import read_warmup
-
 from kerasdl.tensorflow_private import SavedModel
 
 

@@ -16,8 +16,8 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
-from kerasdl.export.serving.tensors import DEFAULT_SIGNATURE
 
+from kerasdl.export.serving.tensors import DEFAULT_SIGNATURE
 from kerasdl.tensorflow_private import TensorProto
 
 FILE = Path("assets.extra") / "tf_serving_warmup_requests"

@@ -20,10 +20,10 @@ from typing import Any
 
 import litserve
 import numpy as np
-from kerasdl.export.serving.source import Source
 from litserve.loops.base import LitLoop
 from litserve.utils import LitAPIStatus, LoopResponseType
 
+from kerasdl.export.serving.source import Source
 from kerasdl.files import write_json
 
 logger = logging.getLogger(__name__)

@@ -5,13 +5,13 @@ import json
 import keras
 import numpy as np
 import pytest
-from kerasdl.export import saved_model as export_saved_model
-from kerasdl.export import tflite as export_tflite
 
 from kerasdl.data.captions.tokens import caption_tokens
 from kerasdl.data.captions.vocabulary import CaptionVocabulary
 from kerasdl.data.drawn.scenes import drawn_scenes
 from kerasdl.data.pictures.decoding import decode_picture, prepare_picture
+from kerasdl.export import saved_model as export_saved_model
+from kerasdl.export import tflite as export_tflite
 from kerasdl.models.caption_decoder import CaptionDecoder
 from kerasdl.models.captioner import ImageCaptioner
 

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+
 from kerasdl.export.bias_correction import correct_biases, rounded
 
 

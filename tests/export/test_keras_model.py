@@ -7,10 +7,10 @@ import sys
 import keras
 import numpy as np
 import pytest
-from kerasdl.export.proof import load_cases, save_cases
 
 import kerasdl
 from kerasdl.errors import InputError
+from kerasdl.export.proof import load_cases, save_cases
 from tests.export.isolation import run_without
 
 L = keras.layers

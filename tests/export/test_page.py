@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from kerasdl.export.page import ASSETS, VERSION, WASM, write_site
 from PIL import Image
 
 from kerasdl.data.pictures.decoding import prepare_picture
 from kerasdl.errors import InputError
+from kerasdl.export.page import ASSETS, VERSION, WASM, write_site
 from tests.export.isolation import REPOSITORY
 
 WEB = REPOSITORY / "export" / "web"

@@ -4,13 +4,13 @@ import subprocess
 import sys
 
 import pytest
-from kerasdl.export import predict
-from kerasdl.export.inputs import picture_files, spread_flag
-from kerasdl.export.served import ServedModel
 
 import kerasdl
 from kerasdl.data.broken import each_readable
 from kerasdl.errors import InputError
+from kerasdl.export import predict
+from kerasdl.export.inputs import picture_files, spread_flag
+from kerasdl.export.served import ServedModel
 from tests.export.isolation import REPOSITORY, run_without
 
 WITHOUT = {

@@ -4,16 +4,16 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
-from kerasdl.export import saved_model as export_saved_model
-from kerasdl.export.captioning import CaptioningJob, join_words
-from kerasdl.export.comparison import Comparison, Tolerance
-from kerasdl.export.proof import compare_cases, load_cases
-from kerasdl.export.to_saved_model import next_version
 
 import kerasdl
 from kerasdl.data.captions.vocabulary import CaptionVocabulary
 from kerasdl.data.drawn.scenes import drawn_scenes
 from kerasdl.errors import InputError
+from kerasdl.export import saved_model as export_saved_model
+from kerasdl.export.captioning import CaptioningJob, join_words
+from kerasdl.export.comparison import Comparison, Tolerance
+from kerasdl.export.proof import compare_cases, load_cases
+from kerasdl.export.to_saved_model import next_version
 from tests.export.isolation import run_without
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from kerasdl.export.static_gradients import static_gradients
 
 A, B = (None, 4, 3), (None, 4, 3)

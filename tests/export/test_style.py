@@ -7,16 +7,16 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
+
+import kerasdl
 from kerasdl.configs.style import default, feed_forward
+from kerasdl.errors import InputError
 from kerasdl.export import saved_model as export_saved_model
 from kerasdl.export import tflite as export_tflite
 from kerasdl.export.litert import DeviceModel
 from kerasdl.export.served import ServedModel
 from kerasdl.export.style import LARGEST_SERVED, _at_most
-from PIL import Image
-
-import kerasdl
-from kerasdl.errors import InputError
 from kerasdl.models.style_network import StylePainter
 from kerasdl.style.examples import drawn_town
 from kerasdl.style.pictures import encode_picture

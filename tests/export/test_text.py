@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from kerasdl.configs.text import default
+from kerasdl.data.texts.graph import encode_texts
+from kerasdl.data.texts.tokens import TextVocabulary, Tokenizer
+from kerasdl.errors import InputError
 from kerasdl.export import saved_model as export_saved_model
 from kerasdl.export import tflite as export_tflite
 from kerasdl.export.jobs import load_job
 from kerasdl.export.litert import DeviceModel
 from kerasdl.export.litert_text import SentenceEncoder
-
-from kerasdl.data.texts.graph import encode_texts
-from kerasdl.data.texts.tokens import TextVocabulary, Tokenizer
-from kerasdl.errors import InputError
 from kerasdl.prediction.predictor import read_sentence
 from kerasdl.training.text_corpus import TextCorpus
 from kerasdl.training.text_objective import build_classifier

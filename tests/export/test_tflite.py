@@ -6,16 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import tensorflow as tf
+
+import kerasdl
+from kerasdl.data.captions.vocabulary import END, NULL, START, UNK
+from kerasdl.errors import InputError
 from kerasdl.export import tflite as export_tflite
 from kerasdl.export.captioning import CaptioningJob
 from kerasdl.export.converter import convert
 from kerasdl.export.litert import DeviceModel, read_appended
 from kerasdl.export.tflite_file import append_files, check_builtin
 from kerasdl.export.tflite_file import operations as operations_of
-
-import kerasdl
-from kerasdl.data.captions.vocabulary import END, NULL, START, UNK
-from kerasdl.errors import InputError
 from tests.export.conftest import write_run
 from tests.export.isolation import run_without
 from tests.export.test_saved_model import expected_answers, pictures, prepared

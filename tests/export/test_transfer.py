@@ -8,15 +8,15 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+
+import kerasdl
 from kerasdl.configs.transfer import default
+from kerasdl.data.drawn.shapes import drawn_shapes
+from kerasdl.errors import InputError
 from kerasdl.export import jobs
 from kerasdl.export import saved_model as export_saved_model
 from kerasdl.export import tflite as export_tflite
 from kerasdl.export.transfer import TransferJob
-
-import kerasdl
-from kerasdl.data.drawn.shapes import drawn_shapes
-from kerasdl.errors import InputError
 from kerasdl.training import transfer
 from kerasdl.training.workdir import Workdir
 

@@ -3,8 +3,8 @@
 import dataclasses
 
 import pytest
-from kerasdl.configs.style import composition_vii, default, starry_night, the_scream
 
+from kerasdl.configs.style import composition_vii, default, starry_night, the_scream
 from kerasdl.errors import InputError
 from kerasdl.style.options import NetworkOptions, StyleOptions, make_options, numbers
 

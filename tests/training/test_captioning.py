@@ -5,9 +5,9 @@ import io
 import keras
 import numpy as np
 import pytest
-from kerasdl.configs.captioning import default
 from PIL import Image
 
+from kerasdl.configs.captioning import default
 from kerasdl.data.captions.readers import CaptionedPicture
 from kerasdl.data.captions.vocabulary import END, NULL, START, CaptionVocabulary
 from kerasdl.errors import InputError

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from kerasdl.trainers.local_workers import run_workers
 from ml_collections import ConfigDict
 
 from kerasdl.data.pictures.batches import FeatureBatches
 from kerasdl.data.texts.batches import TextBatches
 from kerasdl.data.texts.tokens import TokenRows
 from kerasdl.errors import InputError
+from kerasdl.trainers.local_workers import run_workers
 from kerasdl.training.checkpoint import LATEST, read_arrays
 from kerasdl.training.distribution import folder_of, is_chief, worker
 

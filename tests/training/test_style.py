@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from kerasdl.configs.style import default
 from PIL import Image
 
+from kerasdl.configs.style import default
 from kerasdl.errors import InputError
 from kerasdl.style.examples import drawn_strokes, drawn_town
 from kerasdl.training.checkpoint import read_arrays, write_arrays

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from kerasdl.configs.style import feed_forward
 from PIL import Image
 
+from kerasdl.configs.style import feed_forward
 from kerasdl.errors import InputError
 from kerasdl.style.examples import drawn_strokes, drawn_town
 from kerasdl.style.options import make_options

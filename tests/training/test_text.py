@@ -2,8 +2,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from kerasdl.configs.text import default
 
+from kerasdl.configs.text import default
 from kerasdl.errors import InputError
 from kerasdl.models.text.models import MODELS
 from kerasdl.training.optimization import make_optimizer

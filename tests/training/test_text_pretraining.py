@@ -5,8 +5,8 @@ import json
 import keras
 import numpy as np
 import pytest
-from kerasdl.configs.text import default
 
+from kerasdl.configs.text import default
 from kerasdl.errors import InputError
 from kerasdl.training.text_corpus import TextCorpus
 from kerasdl.training.text_objective import build_classifier

@@ -2,8 +2,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from kerasdl.configs.transfer import default
 
+from kerasdl.configs.transfer import default
 from kerasdl.data.drawn.shapes import drawn_shapes
 from kerasdl.data.pictures.augmentation import Augmentation
 from kerasdl.data.pictures.batches import FeatureBatches, PictureBatches

@@ -10,14 +10,14 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
+from PIL import Image
+from starlette.testclient import TestClient
+
 from kerasdl.export.serving.options import Options
 from kerasdl.export.serving.routes import Service
 from kerasdl.export.serving.state import State
 from kerasdl.export.serving.versions import LoadedVersion
 from kerasdl.export.serving.worker import Reply, answer
-from PIL import Image
-from starlette.testclient import TestClient
-
 from kerasdl.files import write_json
 
 PREDICT = "/v1/models/scaled:predict"

@@ -18,11 +18,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from kerasdl.export.serving.options import Options
-from kerasdl.export.serving.server import serve
 from PIL import Image
 
 from kerasdl.errors import InputError
+from kerasdl.export.serving.options import Options
+from kerasdl.export.serving.server import serve
 
 REPOSITORY = Path(__file__).parents[3]
 

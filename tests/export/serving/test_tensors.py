@@ -5,6 +5,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given, settings
+
 from kerasdl.export.serving.tensors import (
     DTYPES,
     Refused,

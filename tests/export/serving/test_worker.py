@@ -5,12 +5,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+
+from kerasdl.errors import InputError
 from kerasdl.export.serving.source import Source
 from kerasdl.export.serving.versions import LoadedVersion, Versions
 from kerasdl.export.serving.warmup import FILE, read_warmup, write_warmup
 from kerasdl.export.serving.worker import Call, answer
-
-from kerasdl.errors import InputError
 
 
 class Counting:
