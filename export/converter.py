@@ -4,6 +4,7 @@ The converter is C++ that ends the whole process if it meets a graph that it did
 expect, so `convert` runs this file as a program and turns whatever happens into one line.
 """
 
+import errno
 import json
 import os
 import signal
@@ -73,6 +74,8 @@ def convert(
             text=True,
             errors="replace",
         )
+    if os.strerror(errno.ENOSPC) in done.stderr:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if done.returncode < 0:
         raise InputError(
             "the TFLite converter's process was ended by "

@@ -75,3 +75,18 @@ def read_entries(path: Path) -> dict[str, dict]:
     except (AttributeError, OSError, TypeError, ValueError):
         pass
     raise InputError(f"{path}: exists, and is no manifest of TFLite exports.")
+
+
+def described(entries: Mapping[str, dict], path: Path) -> dict[str, Any] | None:
+    """The entry that describes a `.tflite` file as it is, or None.
+
+    An export that was killed may have left an entry of what it was about to write, with
+    the entry of what is there as its `before`.
+    """
+    entry = entries.get(path.name)
+    while entry is not None:
+        files = entry.get("files", {})
+        if path.is_file() and files.get(path.name) == file_entry(path):
+            return {name: value for name, value in entry.items() if name != "before"}
+        entry = entry.get("before")
+    return None

@@ -218,6 +218,8 @@ def verify(path: str | Path) -> dict[str, Any]:
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         entry = manifest if path.is_dir() else manifest[path.name]
+        if "before" in entry and file_entry(path) != entry["files"][path.name]:
+            entry = entry["before"]  # a killed export had not replaced the file yet
         files, proof = dict(entry["files"]), str(entry["proof"])
         tolerances = {
             name: Tolerance(**comparison["tolerance"])

@@ -15,6 +15,7 @@ from kerasdl.export.proof import MANIFEST, compare_cases, run_cases, store_cases
 from kerasdl.export.sources import open_subject
 from kerasdl.export.staging import staged
 from kerasdl.export.subject import SERVING, Request, accuracy_entry
+from kerasdl.files import sync
 
 PROOF = "proof.npz"
 
@@ -141,6 +142,8 @@ def next_version(output: Path) -> Iterator[Path]:
         folder = temporary / "version"
         folder.mkdir()
         yield folder
+        for path in sorted(folder.rglob("*"), reverse=True):  # a folder after its files
+            sync(path)
         while True:
             version = max(versions(output), default=0) + 1
             try:

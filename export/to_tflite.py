@@ -11,7 +11,7 @@ from kerasdl.export.metadata import embed
 from kerasdl.export.proof import MANIFEST, compare_cases, run_cases, store_cases
 from kerasdl.export.runtimes import where_it_runs
 from kerasdl.export.sources import open_subject
-from kerasdl.export.staging import staged
+from kerasdl.export.staging import publish, staged
 from kerasdl.export.subject import SERVING, Request, Subject, accuracy_entry
 
 
@@ -85,7 +85,7 @@ def tflite(
         raise InputError(
             f"`quantize` must be one of {', '.join(QUANTIZATIONS)}, got {quantize!r}."
         )
-    others = manifest.read_entries(path.parent / MANIFEST)
+    manifest.read_entries(path.parent / MANIFEST)  # so that another's is refused at once
     request = Request(
         batch=batch,
         steps=steps,
@@ -101,7 +101,7 @@ def tflite(
         inputs=tuple(inputs),
         examples=examples,
     )
-    return _write(open_subject(model, request), path, request, others)
+    return _write(open_subject(model, request), path, request)
 
 
 def _way_out(quantize: str) -> str:
@@ -111,13 +111,9 @@ def _way_out(quantize: str) -> str:
     return f" Quantisations that change less: {keeps}." if keeps else ""
 
 
-def _write(
-    subject: Subject, path: Path, request: Request, others: dict[str, Any]
-) -> dict[str, Any]:
+def _write(subject: Subject, path: Path, request: Request) -> dict[str, Any]:
     import tensorflow as tf
     from absl import logging
-
-    from kerasdl.files import write_json
 
     logging.set_verbosity(logging.ERROR)  # tf.saved_model tells of every step
 
@@ -166,7 +162,5 @@ def _write(
         if export.accuracy is not None:
             device = tflite_file.runners(written)
             entry["accuracy"] = accuracy_entry(export.accuracy(device[SERVING]))
-        write_json(folder / MANIFEST, {**others, path.name: entry})
-        for file in (stored, written, folder / MANIFEST):
-            file.replace(path.parent / file.name)
+        publish(folder, path, entry)
     return entry

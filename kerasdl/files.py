@@ -94,12 +94,13 @@ def explained(path: Path, size: int = 0) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError) as error:  # h5py answers a full disk with either
-        if isinstance(error, RuntimeError) and not _is_full(error, path):
+        if isinstance(error, RuntimeError) and not is_full(error, path):
             raise
         raise InputError(_explanation(error, path, size)) from error
 
 
-def _is_full(error: Exception, path: Path) -> bool:
+def is_full(error: Exception, path: Path) -> bool:
+    """Whether an error of writing `path` comes from a disk that is full."""
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
         return True
     vague = getattr(error, "errno", None) is None
@@ -115,13 +116,18 @@ def _free(path: Path) -> int:
 
 
 def _explanation(error: Exception, path: Path, size: int) -> str:
-    if _is_full(error, path):
-        needs = f"it takes {size:,} bytes" if size else "it takes more"
-        return (
-            f"{path} cannot be written: the disk is full; {needs}, and {_free(path):,} "
-            "bytes are free. Make room and start the same command again."
-        )
+    if is_full(error, path):
+        return full_disk(path, size)
     return f"{path} cannot be written: {getattr(error, 'strerror', None) or error}."
+
+
+def full_disk(path: Path, size: int = 0) -> str:
+    """The line on a full disk on which `path` was to be written."""
+    needs = f"it takes {size:,} bytes" if size else "it takes more"
+    return (
+        f"{path} cannot be written: the disk is full; {needs}, and {_free(path):,} "
+        "bytes are free. Make room and start the same command again."
+    )
 
 
 @contextlib.contextmanager

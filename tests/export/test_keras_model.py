@@ -438,21 +438,3 @@ def test_what_is_no_model_is_refused(tmp_path):
         with pytest.raises(InputError, match=message):
             kerasdl.export.tflite(model, tmp_path / "m.tflite")
     assert [path.name for path in tmp_path.iterdir()] == ["m.keras"]
-
-
-def test_what_killed_exports_left_is_swept(tmp_path):
-    from kerasdl.export.staging import staged
-
-    gone = subprocess.run(
-        [sys.executable, "-c", "import os; print(os.getpid())"],
-        capture_output=True,
-        text=True,
-    ).stdout.strip()
-    left = tmp_path / f".export-{gone}-abc"
-    left.mkdir()
-    (left / "half.tflite").write_text("half")
-    running = tmp_path / ".export-1-abc"  # process 1 runs
-    running.mkdir()
-    with staged(tmp_path) as folder:
-        assert folder.is_dir() and not left.exists() and running.exists()
-    assert [path.name for path in tmp_path.iterdir()] == [running.name]

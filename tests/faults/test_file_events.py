@@ -7,7 +7,6 @@ not happen, nothing is cleaned up, and the run is started again.
 import contextlib
 import json
 import os
-import pathlib
 
 import keras
 import numpy as np
@@ -17,42 +16,11 @@ import tensorflow as tf
 from kerasdl.training.loop import TrainingLoop
 from kerasdl.training.steps import TrainingSteps
 from kerasdl.training.workdir import Workdir
+from tests.faults.killer import Killed, Killer
 
 EPOCHS, STEPS = 3, 2
 # More moments than an undisturbed run of EPOCHS epochs has; those above it kill nothing.
 MOMENTS = 64
-
-
-class Killed(BaseException):
-    """Stands for SIGKILL."""
-
-
-class Killer(contextlib.ExitStack):
-    """Within it the process "dies" at the event of a number, counted from 0."""
-
-    def __init__(self, monkeypatch, moment):
-        super().__init__()
-        self._patch, self._moment = monkeypatch, moment
-        self.events, self.died = 0, False
-        for owner, name in ((os, "fsync"), (os, "replace"), (os, "open")):
-            monkeypatch.setattr(owner, name, self._watched(getattr(owner, name)))
-        unlink = pathlib.Path.unlink
-
-        def after_death(path, missing_ok=False):
-            if not self.died:
-                unlink(path, missing_ok=missing_ok)
-
-        monkeypatch.setattr(pathlib.Path, "unlink", after_death)
-
-    def _watched(self, function):
-        def call(*arguments, **more):
-            if self.died or self.events == self._moment:
-                self.died = True
-                raise Killed
-            self.events += 1
-            return function(*arguments, **more)
-
-        return call
 
 
 def train(root):

@@ -14,7 +14,15 @@ from kerasdl.weights.damage import Damaged
 from kerasdl.weights.tflite import check_structure, check_tflite
 from tests.weights import files
 from tests.weights.files import written
-from tests.weights.tflite_files import adder, graph, operator, packed, tensor
+from tests.weights.tflite_files import (
+    adder,
+    filler,
+    graph,
+    killer,
+    operator,
+    packed,
+    tensor,
+)
 
 
 def test_a_whole_file_passes(tmp_path):
@@ -207,27 +215,15 @@ def test_the_child_refuses_in_one_line(tmp_path):
         check_tflite(tmp_path / "fifo")
 
 
-def only(model, code, inputs, outputs=(2,)):
-    """Makes the operator that runs the model's only one."""
-    model.operatorCodes[1].builtinCode = code
-    model.operatorCodes[1].deprecatedBuiltinCode = code
-    main(model).operators = [operator(inputs, outputs, code=1)]
-
-
 def test_a_file_that_kills_the_interpreter_is_one_line(tmp_path):
-    model = adder()
-    only(model, schema.BuiltinOperator.SPLIT, [0, 1])  # whose kernel needs options
+    model = killer()
     check_structure(packed(model))
     message = files.refusal(check_tflite, written(tmp_path, packed(model)))
     assert "it ends the process that reads it (SIGSEGV)" in message
 
 
 def test_a_file_that_fills_the_memory_is_one_line(tmp_path):
-    model = adder()
-    model.buffers[1].data = np.frombuffer(np.int32([2**20, 2**9, 16]).tobytes(), np.uint8)
-    main(model).tensors[1].type = schema.TensorType.INT32
-    main(model).tensors[0].shape = np.zeros(0, np.int32)  # FILL takes a scalar
-    only(model, schema.BuiltinOperator.FILL, [1, 0])
+    model = filler()
     check_structure(packed(model))
     message = files.refusal(check_tflite, written(tmp_path, packed(model)))
     assert "not a model that LiteRT can run: it gives no reason" in message

@@ -63,3 +63,27 @@ def packed(model):
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
+
+
+def _only(model, code, inputs, outputs=(2,)):
+    """Makes the operator that runs the model's only one."""
+    model.operatorCodes[1].builtinCode = code
+    model.operatorCodes[1].deprecatedBuiltinCode = code
+    model.subgraphs[0].operators = [operator(inputs, outputs, code=1)]
+
+
+def killer():
+    """A model of sound structure that crashes LiteRT."""
+    model = adder()
+    _only(model, schema.BuiltinOperator.SPLIT, [0, 1])  # whose kernel needs options
+    return model
+
+
+def filler():
+    """A model of sound structure that takes 32 GB."""
+    model = adder()
+    model.buffers[1].data = np.frombuffer(np.int32([2**20, 2**9, 16]).tobytes(), np.uint8)
+    model.subgraphs[0].tensors[1].type = schema.TensorType.INT32
+    model.subgraphs[0].tensors[0].shape = np.zeros(0, np.int32)  # FILL takes a scalar
+    _only(model, schema.BuiltinOperator.FILL, [1, 0])
+    return model

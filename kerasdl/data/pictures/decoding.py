@@ -26,10 +26,13 @@ from kerasdl.errors import InputError
 # with further pictures behind the first.
 PICTURE_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
 MAX_PIXELS = 100_000_000
+# Pillow's decoder of WebP holds four copies of a picture, of four bytes a pixel.
+MAX_WEBP_PIXELS = 50_000_000
 MAX_RATIO = 20
 # A progressive JPEG usually has 10 scans, and each takes time for every pixel.
 MAX_SCANS = 100
 MAX_SCANNED_PIXELS = 2_000_000_000
+STRIP_PIXELS = 1 << 22
 START_OF_SCAN = b"\xff\xda"
 
 # The network's share of the shorter side: 224 of 256, the evaluation crop of most
@@ -78,19 +81,23 @@ def decode_picture(data: bytes, name: str) -> np.ndarray:
 
     Raises:
         InputError: `data` is empty, truncated, no picture or of another format; or it
-            declares more than 100 megapixels, sides in a ratio over 20 or thousands of
-            scans, which is checked before any pixel is decoded.
+            declares more than 100 megapixels (50 of a WebP), sides in a ratio over 20 or
+            thousands of scans, which is checked before any pixel is decoded.
     """
     if not data:
         raise InputError(f"{name}: expected a picture, got an empty file.")
     image = _open(data, name)
     check_size(*image.size, name)
+    if image.format == "WEBP" and image.width * image.height > MAX_WEBP_PIXELS:
+        raise _too_large(name, f"{image.width} x {image.height}", MAX_WEBP_PIXELS)
     if image.format in ("JPEG", "MPO"):
         _check_scans(data, image.width * image.height, name)
     try:
-        image.load()
-        upright = _upright(image)
-        return _to_rgb(upright)
+        # A damaged TIFF warns while it loads; other formats decode beside each other.
+        with _no_warnings() if image.format == "TIFF" else contextlib.nullcontext():
+            image.load()
+        image = _upright(image)
+        return _to_rgb(image)
     except Exception as error:  # Pillow's decoders raise any of a dozen kinds
         raise InputError(
             f"{name}: expected a whole picture, got a broken {image.format}: {error}."
@@ -255,9 +262,9 @@ def _check_scans(data: bytes, pixels: int, name: str) -> None:
         )
 
 
-def _too_large(name: str, received: str) -> InputError:
+def _too_large(name: str, received: str, most: int = MAX_PIXELS) -> InputError:
     return InputError(
-        f"{name}: expected at most {MAX_PIXELS // 1_000_000} megapixels, got {received}."
+        f"{name}: expected at most {most // 1_000_000} megapixels, got {received}."
     )
 
 
@@ -285,7 +292,22 @@ def _orientation(exif: bytes) -> int:
 
 
 def _to_rgb(image: Image.Image) -> np.ndarray:
-    """Any mode that Pillow decodes, as uint8 (H, W, 3)."""
+    """Any mode that Pillow decodes, as uint8 (H, W, 3).
+
+    Strip by strip: a conversion takes several times the memory of what it converts.
+    """
+    width, height = image.size
+    rows = max(1, STRIP_PIXELS // width)
+    if rows >= height:
+        return _strip_to_rgb(image)
+    result = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        result[top:bottom] = _strip_to_rgb(image.crop((0, top, width, bottom)))
+    return result
+
+
+def _strip_to_rgb(image: Image.Image) -> np.ndarray:
     if image.mode.startswith("I;16"):
         return _grey16_to_rgb(np.asarray(image), image.info.get("transparency"))
     if image.mode in ("I", "F"):

@@ -1,6 +1,7 @@
 import io
 import subprocess
 import sys
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
+from kerasdl.data.pictures import decoding
 from kerasdl.data.pictures.decoding import (
     MAX_PIXELS,
     as_jpeg_or_png,
@@ -26,6 +28,7 @@ from tests.data.pictures.encoded_pictures import (
     WIDTH,
     encode,
     exif,
+    graph_cases,
     grey16,
     jpeg_of_many_scans,
     photograph,
@@ -210,6 +213,35 @@ def test_megapixels_are_checked_before_decoding(width, height):
     data = png(8, 0, bytes(height), width, height)  # nothing but the header's promise
     with pytest.raises(InputError, match="at most 100 megapixels"):
         decode_picture(data, "a")
+
+
+def test_megapixels_of_a_webp():
+    data = encode(Image.new("L", (8000, 6251)), "WEBP", lossless=True, quality=0)
+    with pytest.raises(InputError, match="at most 50 megapixels, got 8000 x 6251"):
+        decode_picture(data, "a")
+
+
+@pytest.mark.parametrize("name", graph_cases())
+def test_strips_make_the_same_picture(name, monkeypatch):
+    data = graph_cases()[name]
+    whole = decode_picture(data, name)
+    monkeypatch.setattr(decoding, "STRIP_PIXELS", 5 * whole.shape[1] + 1)
+    np.testing.assert_array_equal(decode_picture(data, name), whole, strict=True)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "CMYK"])
+def test_conversion_takes_little_more_than_its_result(mode, monkeypatch):
+    """A picture of 100 megapixels would take 2.3 GB at once, and takes 0.8 GB."""
+    monkeypatch.setattr(decoding, "STRIP_PIXELS", 1 << 14)
+    data = encode(Image.new(mode, (1000, 1000)), "TIFF")
+    decode_picture(data, "a")
+    tracemalloc.start()
+    try:
+        decoded = decode_picture(data, "a")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.4 * decoded.nbytes
 
 
 @pytest.mark.parametrize(("width", "height"), [(2000, 10), (10**8, 1), (21, 1)])
