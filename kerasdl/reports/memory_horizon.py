@@ -26,7 +26,7 @@ def draw_horizons(
 
     Args:
         steps: The training steps of M measurements.
-        reaches: Their M results, {layer: `kerasdl.training.memory_horizon.Reach`} each.
+        reaches: Their M results, {layer: `kerasdl.training.reach.Reach`} each.
         threshold: The share at which the horizon is drawn.
     """
     panels = [

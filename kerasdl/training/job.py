@@ -28,9 +28,10 @@ from kerasdl.reports.page import Outcome, Report, write_report
 from kerasdl.runs import write_digests
 from kerasdl.training.distribution import check_agreement, folder_of, started
 from kerasdl.training.loop import TrainingLoop
-from kerasdl.training.memory_horizon import PNG, PROBES, recurrent_layers, watched
+from kerasdl.training.memory_horizon import PNG, PROBES, watched
 from kerasdl.training.optimization import make_optimizer, make_schedule
 from kerasdl.training.progress import print_figures, say
+from kerasdl.training.reach import recurrent_layers
 from kerasdl.training.steps import Loss, TrainingSteps, count_examples
 from kerasdl.training.workdir import Workdir
 

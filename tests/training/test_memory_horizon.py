@@ -10,13 +10,8 @@ import kerasdl
 from kerasdl import layers
 from kerasdl.errors import InputError
 from kerasdl.models.caption_decoder import CaptionDecoder
-from kerasdl.training.memory_horizon import (
-    THRESHOLD,
-    MemoryHorizon,
-    horizon,
-    measure,
-    recurrent_layers,
-)
+from kerasdl.training.memory_horizon import MemoryHorizon
+from kerasdl.training.reach import THRESHOLD, horizon, measure, recurrent_layers
 
 N, T, D, H = 4, 20, 2, 3
 modules = pytest.mark.parametrize("module", [keras.layers, layers], ids=["keras", "ours"])
@@ -251,6 +246,9 @@ def test_a_run_that_logs_its_horizons_and_goes_on(tmp_path):
     assert {n.rsplit("/", 1)[1] for n in names} == {
         *("delta_horizon", "gamma_horizon", "half_life", "half_life_90")
     }
+    whole = tmp_path / "whole"
+    text_run(whole, epochs=2, memory_horizon=True)
+    assert course_of(whole) == second, "a run in two parts is one run"
     assert imread(root / "memory_horizon.png").std() > 0.1
     assert "Memory horizon" in (root / "report.html").read_text()
     (root / "memory_horizon.json").write_text('{"steps": 3}')
