@@ -16,6 +16,8 @@ import numpy as np
 from kerasdl.errors import InputError
 from kerasdl.export import runner
 from kerasdl.export.comparison import Answers, Comparison, Tolerance, compare
+from kerasdl.weights.damage import DAMAGE, reason
+from kerasdl.weights.npz import read_npz
 
 MANIFEST = "manifest.json"
 # The largest file of stored inputs and answers; fewer cases are stored if need be.
@@ -79,27 +81,24 @@ def load_cases(path: Path) -> list[Case]:
         InputError: The file is missing or damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return [
-                Case(
-                    case["signature"],
-                    *(
-                        {
-                            name: _typed(
-                                runner.unpack(arrays, f"{index}/{key}/{name}"), t
-                            )
-                            for name, t in case[part].items()
-                        }
-                        for key, part in (("in", "inputs"), ("out", "expected"))
-                    ),
-                    tuple(case["carried"]),
-                )
-                for index, case in enumerate(json.loads(str(arrays["order"])))
-            ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path}: expected stored inputs and answers: {error}."
-        ) from error
+        arrays = read_npz(path, kinds="biufU")
+        return [
+            Case(
+                case["signature"],
+                *(
+                    {
+                        name: _typed(runner.unpack(arrays, f"{index}/{key}/{name}"), t)
+                        for name, t in case[part].items()
+                    }
+                    for key, part in (("in", "inputs"), ("out", "expected"))
+                ),
+                tuple(case["carried"]),
+            )
+            for index, case in enumerate(json.loads(str(arrays["order"])))
+        ]
+    except DAMAGE as error:  # an `InputError` too
+        why = reason(error).removeprefix(f"{path}: ").removesuffix(".")
+        raise InputError(f"{path}: expected stored inputs and answers: {why}.") from error
 
 
 def _typed(value: np.ndarray, dtype: str) -> np.ndarray:

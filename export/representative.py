@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 
 from kerasdl.errors import InputError
+from kerasdl.files import open_regular
+from kerasdl.weights.damage import DAMAGE, reason
+from kerasdl.weights.npz import read_npz
 
 # Inputs from which int8 measures the ranges of the activations.
 CALIBRATION = 500
@@ -77,12 +80,14 @@ def read_arrays(path: Path) -> Any:
         InputError: The file is neither, or cannot be read.
     """
     try:
-        loaded = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+        with open_regular(path) as file:
+            is_archive = file.read(2) == b"PK"
+        return read_npz(path) if is_archive else np.load(path, allow_pickle=False)
+    except DAMAGE as error:  # an `InputError` too
+        why = reason(error).removeprefix(f"{path}: ").removesuffix(".")
         raise InputError(
-            f"{path}: expected a .npy or .npz file of inputs: {error}."
+            f"{path}: expected a .npy or .npz file of inputs: {why}."
         ) from error
-    return loaded if isinstance(loaded, np.ndarray) else dict(loaded)
 
 
 def _named(given: Any, inputs: Mapping[str, Any]) -> dict[str, np.ndarray] | None:

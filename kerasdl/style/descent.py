@@ -4,7 +4,6 @@ import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import tensorflow as tf
@@ -14,6 +13,7 @@ from kerasdl.errors import InputError
 from kerasdl.style.features import IMAGENET_MEAN, IMAGENET_STD
 from kerasdl.style.objective import StyleObjective
 from kerasdl.style.options import StyleOptions
+from kerasdl.weights.npz import read_npz
 
 # As Adam's paper and torch.optim.Adam, by which the recipes were tuned.
 ADAM_BETAS = (0.9, 0.999)
@@ -59,16 +59,17 @@ class StyleState:
             InputError: If the file is damaged.
         """
         try:
-            with np.load(path, allow_pickle=False) as stored:
-                return cls(
-                    scale=int(stored["scale"]),
-                    iteration=int(stored["iteration"]),
-                    image=stored["image"],
-                    moments=stored["moments"],
-                    seconds=float(stored["seconds"]),
-                )
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-            raise InputError(f"{path}: not a state of kerasdl: {error}.") from error
+            stored = read_npz(path)
+            return cls(
+                scale=int(stored["scale"]),
+                iteration=int(stored["iteration"]),
+                image=stored["image"],
+                moments=stored["moments"],
+                seconds=float(stored["seconds"]),
+            )
+        except (KeyError, OverflowError, TypeError, ValueError) as error:
+            why = str(error).removeprefix(f"{path}: ").removesuffix(".")
+            raise InputError(f"{path}: not a state of kerasdl: {why}.") from error
 
 
 def pixel_range() -> tuple[np.ndarray, np.ndarray]:

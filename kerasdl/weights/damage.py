@@ -1,6 +1,7 @@
 """What the readers of weights share: the word for damage, and arithmetic that ends."""
 
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ DAMAGE = (
     SyntaxError,
     TypeError,
     ValueError,
+    tokenize.TokenError,  # NumPy reads an array's header as Python
 )
 
 

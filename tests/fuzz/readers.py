@@ -5,9 +5,7 @@ that may come out is `InputError` (or `Damaged`, from the two checks that run in
 process otherwise), and its message is one short line.
 """
 
-import csv
 import dataclasses
-import io
 import json
 import os
 import signal
@@ -16,10 +14,9 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 from kerasdl.errors import InputError
 from kerasdl.weights.damage import Damaged
+from tests.fuzz import seeds
 
 MAX_MESSAGE = 2000
 
@@ -54,128 +51,6 @@ class Target:
             assert len(message) < MAX_MESSAGE, message
             return False
         return True
-
-
-def _arrays() -> dict[str, np.ndarray]:
-    return {
-        "layer/kernel": np.arange(6, dtype=np.float32).reshape(2, 3),
-        "layer/bias": np.zeros(3, np.float32),
-    }
-
-
-def _pth_seeds() -> list[bytes]:
-    from tests.weights.torch_files import state_dict, torch_file
-
-    return [torch_file(*state_dict(_arrays(), old), old) for old in (False, True)]
-
-
-def _safetensors_seeds() -> list[bytes]:
-    from tests.weights.safetensors_files import safetensors_file
-
-    return [safetensors_file(_arrays()), safetensors_file(_arrays(), {"format": "pt"})]
-
-
-def _npz_seeds() -> list[bytes]:
-    files = [io.BytesIO(), io.BytesIO()]
-    np.savez(files[0], **_arrays())
-    np.savez_compressed(files[1], **_arrays())
-    return [file.getvalue() for file in files]
-
-
-def _hdf5_seeds() -> list[bytes]:
-    import h5py
-
-    seeds = []
-    for options in ({}, {"chunks": (1, 3), "compression": "gzip"}):
-        file = io.BytesIO()
-        with h5py.File(file, "w") as out:
-            out.attrs["layer_names"] = [b"layer"]
-            group = out.create_group("layer")
-            group.attrs["weight_names"] = [b"kernel:0"]
-            group.create_dataset("kernel:0", data=_arrays()["layer/kernel"], **options)
-        seeds.append(file.getvalue())
-    return seeds
-
-
-def _tflite_seeds() -> list[bytes]:
-    from tests.weights.tflite_files import adder, packed
-
-    return [packed(adder())]
-
-
-def _checkpoint_seeds() -> list[bytes]:
-    import tempfile
-
-    from kerasdl.training.checkpoint import write_arrays
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "latest.npz"
-        write_arrays(path, _arrays(), {"epoch": 3, "step": 4})
-        return [path.read_bytes()]
-
-
-def _picture_seeds() -> list[bytes]:
-    from PIL import Image
-
-    rgb = Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3))
-    seeds = []
-    for kind in ("JPEG", "PNG", "BMP", "WEBP", "TIFF"):
-        for mode in ("RGB", "L"):
-            file = io.BytesIO()
-            options = {"progressive": True} if (kind, mode) == ("JPEG", "L") else {}
-            exif = Image.Exif()
-            exif[0x0112] = 6  # turned by 90 degrees
-            if kind != "BMP":
-                options["exif"] = exif
-            rgb.convert(mode).save(file, kind, **options)
-            seeds.append(file.getvalue())
-    return seeds
-
-
-def _rows(delimiter: str, *rows: tuple[str, ...]) -> bytes:
-    file = io.StringIO()
-    csv.writer(file, delimiter=delimiter).writerows(rows)
-    return file.getvalue().encode()
-
-
-def _json_lines(*rows: dict) -> bytes:
-    return "".join(json.dumps(row) + "\n" for row in rows).encode()
-
-
-def _caption_csv() -> list[bytes]:
-    return [
-        _rows(",", ("image", "caption"), ("a.jpg", 'A "dog", running'), ("b.jpg", "Cat")),
-        b"image,caption,split\r\na.jpg,one,train\r\nb.jpg,two,val\r\n",
-    ]
-
-
-def _caption_jsonl() -> list[bytes]:
-    first = {"file_name": "a.jpg", "text": "A dog"}
-    return [_json_lines(first, {"file_name": "b.jpg", "text": "A café"})]
-
-
-def _coco() -> list[bytes]:
-    images = [{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "b.jpg"}]
-    annotations = [{"id": i, "image_id": i, "caption": f"Caption {i}"} for i in (1, 2)]
-    return [json.dumps({"images": images, "annotations": annotations}).encode()]
-
-
-def _karpathy() -> list[bytes]:
-    sentences = [{"raw": "A dog runs.", "tokens": ["a", "dog", "runs"]}]
-    images = [
-        {"filename": f"{split}.jpg", "split": split, "sentences": sentences}
-        for split in ("train", "val", "test")
-    ]
-    return [json.dumps({"dataset": "flickr8k", "images": images}).encode()]
-
-
-def _texts(suffix: str) -> list[bytes]:
-    if suffix == ".txt":
-        lines = "".join(f"{i % 2} a sentence of {i}\n" for i in range(12))
-        named = "".join(f"__label__{'ab'[i % 2]} sentence {i}\n" for i in range(12))
-        return [lines.encode(), named.encode()]
-    rows = [("label", "text"), *((str(i % 2), f"sentence, {i}") for i in range(12))]
-    return [_rows("," if suffix == ".csv" else "\t", *rows)]
 
 
 def _read_captions(path: Path) -> object:
@@ -299,49 +174,94 @@ def _read_checkpoint(path: Path) -> object:
     return read_arrays(path)
 
 
-def _config_seeds() -> list[bytes]:
-    run = {"job": "text", "config": {"seed": 1, "data": {"root": ""}}, "seed": 1}
-    return [json.dumps(run).encode(), json.dumps(run, indent=2).encode()]
+def _read_style_state(path: Path) -> object:
+    from kerasdl.style.descent import StyleState
+
+    return StyleState.load(path)
 
 
-def _vocabulary_seeds() -> list[bytes]:
-    from kerasdl.data.texts.tokens import TextVocabulary
+def _read_proof(path: Path) -> object:
+    from kerasdl.export.proof import load_cases
 
-    return [TextVocabulary(["the", "café", "a"]).to_bytes()]
+    return load_cases(path)
 
 
-def _glove_seeds() -> list[bytes]:
-    return [
-        "the 0.1 -2e-3 3\ncafé 1 2 3\n. . . 4 5 6\n".encode(),
-        b"2 3\nthe 1 2 3\nof 4 5 6\n",
-    ]
+def _read_inputs(path: Path) -> object:
+    from kerasdl.export.representative import read_arrays
+
+    return read_arrays(path)
+
+
+def _read_manifest(path: Path) -> object:
+    from kerasdl.export.manifest import described, read_entries
+
+    return described(read_entries(path), path.parent / "m.tflite")
+
+
+def _read_appended(path: Path) -> object:
+    from kerasdl.export.litert import read_appended
+
+    return read_appended(path)
+
+
+def _read_digests(path: Path) -> object:
+    from kerasdl.runs import check_digests
+
+    return check_digests(path.parent)
+
+
+def _read_body(path: Path) -> None:
+    from kerasdl.export.serving import tensors
+
+    specs = {"x": ("DT_FLOAT", (None, 3)), "s": ("DT_STRING", (None,))}
+    inputs = {name: tensors.TensorSpec(*spec) for name, spec in specs.items()}
+    try:
+        body = tensors.read_body(path.read_bytes())
+        tensors.to_answer(
+            tensors.to_tensors(body, tensors.Signature(inputs, {})), body.in_rows
+        )
+    except tensors.Refused as refused:
+        raise Damaged(refused.message) from refused
 
 
 TARGETS = {
-    "pth": Target(_pth_seeds, _read_pth),
-    "safetensors": Target(_safetensors_seeds, _read_safetensors),
-    "npz": Target(_npz_seeds, _read_npz),
-    "hdf5": Target(_hdf5_seeds, _inspect_hdf5),
-    "tflite": Target(_tflite_seeds, _check_tflite),
-    "glove": Target(_glove_seeds, _read_glove),
-    "pictures": Target(_picture_seeds, _read_picture, "a.png"),
-    "captions_csv": Target(_caption_csv, _read_captions, "captions.csv"),
-    "captions_jsonl": Target(_caption_jsonl, _read_captions, "metadata.jsonl"),
-    "captions_coco": Target(_coco, _read_coco, "captions_train2017.json"),
-    "captions_karpathy": Target(_karpathy, _read_captions, "dataset_flickr8k.json"),
-    "text_lines": Target(lambda: _texts(".txt"), _read_texts, "train.txt"),
-    "text_csv": Target(lambda: _texts(".csv"), _read_texts, "train.csv"),
-    "text_tsv": Target(lambda: _texts(".tsv"), _read_texts, "train.tsv"),
+    "pth": Target(seeds.pth, _read_pth),
+    "safetensors": Target(seeds.safetensors, _read_safetensors),
+    "npz": Target(seeds.npz, _read_npz),
+    "hdf5": Target(seeds.hdf5, _inspect_hdf5),
+    "tflite": Target(seeds.tflite, _check_tflite),
+    "glove": Target(seeds.glove, _read_glove),
+    "pictures": Target(seeds.picture, _read_picture, "a.png"),
+    "captions_csv": Target(seeds.caption_csv, _read_captions, "captions.csv"),
+    "captions_jsonl": Target(seeds.caption_jsonl, _read_captions, "metadata.jsonl"),
+    "captions_coco": Target(seeds.coco, _read_coco, "captions_train2017.json"),
+    "captions_karpathy": Target(seeds.karpathy, _read_captions, "dataset_flickr8k.json"),
+    "text_lines": Target(lambda: seeds.texts(".txt"), _read_texts, "train.txt"),
+    "text_csv": Target(lambda: seeds.texts(".csv"), _read_texts, "train.csv"),
+    "text_tsv": Target(lambda: seeds.texts(".tsv"), _read_texts, "train.tsv"),
     "unlabelled": Target(lambda: [b"one\n\ntwo words\n"], _read_unlabelled),
     "tokenizer": Target(
         lambda: [b'{"kind": "whitespace", "max_tokens": 512}'],
         _read_tokenizer,
         "tokenizer.json",
     ),
-    "vocabulary": Target(_vocabulary_seeds, _read_vocabulary, "vocab.txt"),
+    "vocabulary": Target(seeds.vocabulary, _read_vocabulary, "vocab.txt"),
     "labels": Target(lambda: [b"cat\ndog\n"], _read_labels, "labels.txt"),
-    "config": Target(_config_seeds, _read_config, "config.json"),
-    "checkpoint": Target(_checkpoint_seeds, _read_checkpoint, "latest.npz"),
+    "config": Target(seeds.config, _read_config, "config.json"),
+    "checkpoint": Target(seeds.checkpoint, _read_checkpoint, "latest.npz"),
+    "digests": Target(lambda: [b"{}"], _read_digests, "digests.json"),
+    "style_state": Target(seeds.style_state, _read_style_state, "state.npz"),
+    "proof": Target(seeds.proof, _read_proof, "proof.npz"),
+    "inputs": Target(seeds.inputs, _read_inputs),
+    "manifest": Target(seeds.manifest, _read_manifest, "manifest.json"),
+    "appended": Target(seeds.appended, _read_appended, "m.tflite"),
+    "http_body": Target(
+        lambda: [
+            b'{"instances": [{"x": [1, 2.5, 3], "s": "a"}]}',
+            b'{"inputs": {"x": [[1, 2, 3]], "s": [{"b64": "AA=="}]}}',
+        ],
+        _read_body,
+    ),
 }
 
 # What damage is likely to be made of, besides single bytes: sizes and ends of ranges.

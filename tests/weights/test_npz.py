@@ -87,6 +87,7 @@ def test_kinds_that_are_asked_for(tmp_path):
         (zipped(a=npy(header((10**11,)))), "has 0 bytes"),
         (zipped(a=npy(header((2**62, 2**62)))), "is too large"),
         (zipped(a=npy(header(f"({'9**9**9**9,'})"))), "damaged archive"),
+        (zipped(a=npy("{'descr': (\n", bytes(8))), "damaged archive"),
         (zipped(a=npy(header("(" * 3000 + ")" * 3000))), "damaged archive"),
         (zipped(a=npy(header((1,) * 70), bytes(4))), "70 dimensions, at most 64"),
         (zipped(a=npy(header((2,)), bytes(8), (3, 0))), "version (3, 0)"),
