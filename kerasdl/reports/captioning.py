@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.figure import FigureBase
 
 from kerasdl.metrics import (
     caption_diversity,
@@ -13,9 +13,10 @@ from kerasdl.metrics import (
     picture_scores,
     word_coverage,
 )
-from kerasdl.reports.attention import save_attention_maps
-from kerasdl.reports.curves import COLOURS, save_figure, save_learning_curves, tidy
-from kerasdl.reports.page import Outcome, Report, Section, Table
+from kerasdl.reports.attention import attention_samples
+from kerasdl.reports.curves import COLOURS, Chart, learning_curves, save_charts, tidy
+from kerasdl.reports.figures import figure_name
+from kerasdl.reports.page import SMALL, Grid, Outcome, Report, Section, Table
 from kerasdl.reports.samples import Sample, save_sample_grid
 
 CAPTION_METRICS = (
@@ -83,27 +84,22 @@ def report_captioning(
         monitor: The figure that chose the epoch.
     """
     root, metrics, model = outcome.root, outcome.metrics, outcome.config["model"]
-    save_sample_grid(
-        [
-            Sample(s.image, s.title, (s.caption or "(no words)", f"GT: {s.reference}"))
-            for s in samples
-        ],
-        root / "samples.png",
-    )
-    save_learning_curves(
+    shown = [Sample(s.image, s.title, _lines(s.caption, s.reference)) for s in samples]
+    save_sample_grid(shown, root / "samples.png")
+    curves = learning_curves(
         outcome.rows,
-        root / "loss.png",
         {
-            "loss (nats per caption)": ["train/loss"],
-            "validation BLEU": ["val/bleu1_single", "val/bleu1", "val/bleu4"],
-            "validation CIDEr": ["val/cider"],
+            "loss, nats per caption": ["train/loss", "val/loss"],
+            "BLEU": ["val/bleu1_single", "val/bleu1", "val/bleu4"],
+            "CIDEr": ["val/cider"],
             "norm": ["train/gradient_norm", "train/update_norm"],
         },
-        best_epoch=outcome.best_epoch,
+        outcome.best_epoch,
     )
+    save_charts(curves, root / "loss.png")
     scored = [name for name in counts if f"{name}/bleu1" in metrics]
     table = Table(
-        ["split", "pictures", *CAPTION_METRICS],
+        ["split", "pictures", *map(figure_name, CAPTION_METRICS)],
         [
             [name, counts[name], *(metrics[f"{name}/{m}"] for m in CAPTION_METRICS)]
             for name in scored
@@ -118,21 +114,28 @@ def report_captioning(
         ),
         sections=[
             Section(
+                "Captions",
+                "GT is what the data set says first of the picture.",
+                grids=[Grid(shown)],
+            ),
+            Section(
                 "Scores",
-                "bleu1_single: unigram BLEU against a picture's first caption, averaged "
-                "over pictures. The others are the COCO metrics over all captions.",
+                "BLEU-1, one reference: unigram BLEU against a picture's first caption, "
+                "averaged over pictures. The others are COCO's, over all captions.",
                 tables=[table],
             ),
-            Section("Samples", pictures=[root / "samples.png"]),
+            Section("Learning curves", charts=curves),
             *_closely(scored_captions, root),
-            Section("Learning curves", pictures=[root / "loss.png"]),
         ],
-        hidden=[f"{name}/{metric}" for name in counts for metric in CAPTION_METRICS],
         lines=[
             f"[{s.title.split(':')[0]}] {s.caption}\n    GT: {s.reference}"
             for s in samples
         ],
     )
+
+
+def _lines(caption: str, reference: str) -> tuple[str, str]:
+    return caption or "(no words)", f"GT: {reference}"
 
 
 def _closely(scored: ScoredCaptions, root: Path) -> list[Section]:
@@ -144,32 +147,30 @@ def _closely(scored: ScoredCaptions, root: Path) -> list[Section]:
     for name, chosen in (("best", order[:count]), ("worst", order[::-1][:count])):
         if not count:
             continue
-        save_sample_grid(
-            [
-                Sample(
-                    scored.image_of(index),
-                    f"CIDEr {cider[index]:.2f}: {scored.names[index]}",
-                    (
-                        scored.captions[index] or "(no words)",
-                        f"GT: {scored.references[index][0]}",
-                    ),
-                )
-                for index in chosen
-            ],
-            root / f"{name}.png",
-        )
+        pictures = [
+            Sample(
+                scored.image_of(index),
+                f"CIDEr {cider[index]:.2f}: {scored.names[index]}",
+                _lines(scored.captions[index], scored.references[index][0]),
+            )
+            for index in chosen
+        ]
+        save_sample_grid(pictures, root / f"{name}.png")
         title = f"{name.capitalize()} pictures of {scored.split} by CIDEr"
-        sections.append(Section(title, pictures=[root / f"{name}.png"]))
+        sections.append(Section(title, grids=[Grid(pictures)]))
     if scored.attended:
-        save_attention_maps(scored.attended, root / "attention.png")
+        grids = [Grid(attention_samples(*one), SMALL) for one in scored.attended]
+        words = [sample for grid in grids for sample in grid.samples]
+        save_sample_grid(words, root / "attention.png", columns=7)
         sections.append(
             Section(
                 "Where it looked",
-                "The weight of each place of the picture at each word, bright is much.",
-                pictures=[root / "attention.png"],
+                "The weight of each place of the picture at each word: bright is much.",
+                grids=grids,
             )
         )
-    _save_lengths(scored, root / "lengths.png")
+    lengths = _lengths(scored)
+    save_charts([lengths], root / "lengths.png")
     first = [references[0] for references in scored.references]
     written, said = caption_diversity(first), caption_diversity(scored.captions)
     coverage = word_coverage(scored.captions, scored.references)[:MOST_WORDS]
@@ -180,10 +181,10 @@ def _closely(scored: ScoredCaptions, root: Path) -> list[Section]:
             "the different words and pairs of words over all. Of the words that people "
             "used most: of how many pictures they did, of how many of those the model "
             "did, and of how many others.",
-            pictures=[root / "lengths.png"],
+            charts=[lengths],
             tables=[
                 Table(
-                    ["", *said],
+                    ["", *map(figure_name, said)],
                     [["model", *said.values()], ["people", *written.values()]],
                 ),
                 Table(
@@ -196,18 +197,20 @@ def _closely(scored: ScoredCaptions, root: Path) -> list[Section]:
     return sections
 
 
-def _save_lengths(scored: ScoredCaptions, path: Path) -> None:
+def _lengths(scored: ScoredCaptions) -> Chart:
     """Histograms of the lengths of the model's and of people's captions."""
-    figure = Figure(figsize=(6, 2.6), layout="constrained")
-    axis = figure.subplots()
-    everyone = [one for references in scored.references for one in references]
-    for (name, captions), colour, shift in zip(
-        (("model", scored.captions), ("people", everyone)),
-        COLOURS,
-        (-0.2, 0.2),
-        strict=False,
-    ):
-        share = length_histogram(captions) / len(captions)
-        axis.bar(np.arange(len(share)) + shift, share, 0.4, label=name, color=colour)
-    tidy(axis, "words", "share of captions")
-    save_figure(figure, path)
+
+    def draw(figure: FigureBase) -> None:
+        axis = figure.subplots()
+        everyone = [one for references in scored.references for one in references]
+        for (name, captions), colour, shift in zip(
+            (("model", scored.captions), ("people", everyone)),
+            COLOURS,
+            (-0.2, 0.2),
+            strict=False,
+        ):
+            share = length_histogram(captions) / len(captions)
+            axis.bar(np.arange(len(share)) + shift, share, 0.4, label=name, color=colour)
+        tidy(axis, "words in the caption", "share of captions")
+
+    return Chart("Lengths of captions, the model's and people's", draw)

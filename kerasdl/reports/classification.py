@@ -7,12 +7,17 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.figure import FigureBase
 from PIL import Image
 
-from kerasdl.metrics.classification import Calibration, class_scores
-from kerasdl.reports.curves import COLOURS, save_figure
-from kerasdl.reports.page import Table
+from kerasdl.metrics.classification import (
+    Calibration,
+    calibration,
+    class_scores,
+    confusion_matrix,
+)
+from kerasdl.reports.curves import COLOURS, Chart, save_charts, tidy
+from kerasdl.reports.page import Section, Table
 
 # Above so many classes a cell has no room for its number.
 NUMBERED_CLASSES = 20
@@ -40,26 +45,56 @@ def class_table(confusion: np.ndarray, names: Sequence[str]) -> Table:
     )
 
 
-def save_confusion(confusion: np.ndarray, names: Sequence[str], path: Path) -> None:
-    """Draws a confusion matrix: colour by the share of the true class, count in the cell.
+def classification_sections(
+    split: str,
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    names: Sequence[str],
+    root: Path,
+) -> tuple[Section, Section]:
+    """The sections on classes and on calibration; draws confusion.png, calibration.png.
+
+    Args:
+        split: The name of the split of N examples that is shown.
+        labels: int (N,).
+        probabilities: float (N, K).
+        names: Of the K classes.
+        root: The run's folder.
+    """
+    confusion = confusion_matrix(labels, probabilities.argmax(axis=1), len(names))
+    matrix = confusion_chart(confusion, names)
+    calibrated = calibration_chart(calibration(labels, probabilities))
+    save_charts([matrix], root / "confusion.png")
+    save_charts([calibrated], root / "calibration.png")
+    classes = Section(
+        f"By class ({split} split)",
+        charts=[matrix],
+        tables=[class_table(confusion, names)],
+    )
+    text = "How often predictions of about the same confidence are right."
+    return classes, Section("Calibration", text, charts=[calibrated])
+
+
+def confusion_chart(confusion: np.ndarray, names: Sequence[str]) -> Chart:
+    """A confusion matrix: colour by the share of the true class, count in the cell.
 
     Args:
         confusion: int (K, K), true classes in rows.
         names: Of the K classes.
-        path: The PNG file.
     """
     count = len(names)
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
-    side = float(np.clip(1.6 + 0.55 * count, 3.0, 12.0))
-    figure = Figure(figsize=(side + 0.8, side), layout="constrained")
-    axis = figure.subplots()
-    image = axis.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
-    figure.colorbar(image, ax=axis, label="share of the true class", shrink=0.8)
-    axis.set_xticks(range(count), names, rotation=45 if count > 3 else 0)
-    axis.set_yticks(range(count), names)
-    axis.set_xlabel("predicted")
-    axis.set_ylabel("true")
-    if count <= NUMBERED_CLASSES:
+
+    def draw(figure: FigureBase) -> None:
+        axis = figure.subplots()
+        image = axis.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
+        figure.colorbar(image, ax=axis, label="share of the true class", shrink=0.8)
+        axis.set_xticks(range(count), names, rotation=45 if count > 3 else 0)
+        axis.set_yticks(range(count), names)
+        axis.set_xlabel("predicted")
+        axis.set_ylabel("true")
+        if count > NUMBERED_CLASSES:
+            return
         for (row, column), share in np.ndenumerate(shares):
             axis.text(
                 column,
@@ -67,49 +102,46 @@ def save_confusion(confusion: np.ndarray, names: Sequence[str], path: Path) -> N
                 f"{confusion[row, column]:,}",
                 ha="center",
                 va="center",
-                color="white" if share > 0.5 else "black",
+                color="#FEFEFE"
+                if share > 0.5
+                else "#111111",  # on its cell, not the page
                 fontsize="small",
             )
-    save_figure(figure, path)
+
+    side = float(np.clip(1.6 + 0.55 * count, 3.0, 12.0))
+    return Chart("Confusion matrix", draw, (side + 0.8, side))
 
 
-def save_calibration(figures: Calibration, path: Path) -> None:
-    """Draws accuracy against confidence, and how many predictions have which.
+def calibration_chart(figures: Calibration) -> Chart:
+    """Accuracy against confidence, and how many predictions have which.
 
     Args:
         figures: From `kerasdl.metrics.classification.calibration`.
-        path: The PNG file.
     """
-    figure = Figure(figsize=(4.6, 4.6), layout="constrained")
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    start = figures.edges[0]
-    upper.plot([start, 1], [start, 1], color="0.6", linestyle=":", label="calibrated")
-    known = figures.count > 0
-    upper.plot(
-        figures.confidence[known],
-        figures.accuracy[known],
-        color=COLOURS[0],
-        marker="o",
-        label=f"model (expected error {figures.expected_error:.3f})",
-    )
-    upper.set_ylabel("accuracy")
-    upper.legend(fontsize="small", frameon=False)
-    upper.grid(alpha=0.25)
-    lower.bar(
-        figures.edges[:-1],
-        figures.count,
-        width=np.diff(figures.edges),
-        align="edge",
-        color=COLOURS[0],
-        edgecolor="white",
-    )
-    lower.set_yscale("symlog")
-    lower.set_xlabel("confidence: probability of the predicted class")
-    lower.set_ylabel("predictions")
-    for axis in (upper, lower):
-        for side in ("top", "right"):
-            axis.spines[side].set_visible(False)
-    save_figure(figure, path)
+
+    def draw(figure: FigureBase) -> None:
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+        start, known = figures.edges[0], figures.count > 0
+        upper.plot([start, 1], [start, 1], color="0.6", linestyle=":", label="calibrated")
+        upper.plot(
+            figures.confidence[known],
+            figures.accuracy[known],
+            color=COLOURS[0],
+            marker="o",
+            label=f"model (expected error {figures.expected_error:.3f})",
+        )
+        tidy(upper, "", "accuracy")
+        lower.bar(
+            figures.edges[:-1],
+            figures.count,
+            width=np.diff(figures.edges),
+            align="edge",
+            color=COLOURS[0],
+        )
+        lower.set_yscale("symlog")
+        tidy(lower, "confidence: probability of the predicted class", "predictions")
+
+    return Chart("Calibration: accuracy by confidence", draw, (4.6, 4.4))
 
 
 def confident_mistakes(

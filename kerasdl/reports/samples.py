@@ -15,6 +15,7 @@ from kerasdl.reports.fonts import families_for
 CELL_INCHES = 3.1
 WRAP_CHARACTERS = 42
 TITLE_CHARACTERS = 44
+_VERDICTS = {None: "black", True: "#00704A", False: "#B3261E"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,13 +26,14 @@ class Sample:
         image: uint8 (H, W, 3), RGB.
         title: The line above the picture, such as its name; a long one loses its middle.
         lines: The lines below it, each wrapped as it needs.
-        colour: Of the lines; any that matplotlib knows.
+        right: Whether the lines are right, shown in green, or wrong, shown in red; None
+            for neither.
     """
 
     image: np.ndarray
     title: str
     lines: tuple[str, ...]
-    colour: str = "black"
+    right: bool | None = None
 
 
 def save_sample_grid(samples: Sequence[Sample], path: Path, columns: int = 3) -> None:
@@ -67,7 +69,7 @@ def save_sample_grid(samples: Sequence[Sample], path: Path, columns: int = 3) ->
             transform=axis.transAxes,
             fontsize=8.5,
             va="top",
-            color=sample.colour,
+            color=_VERDICTS[sample.right],
             # `$` in a caption is a character, not the start of an equation.
             parse_math=False,
             fontfamily=families,

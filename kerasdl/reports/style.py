@@ -6,33 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from kerasdl.reports.curves import COLOURS, column, save_figure, tidy
-from kerasdl.reports.page import Outcome, Report, Section, Table
+from kerasdl.reports.curves import learning_curves, save_charts
+from kerasdl.reports.figures import figure_name
+from kerasdl.reports.page import WIDE, Grid, Outcome, Report, Section, Table
 from kerasdl.reports.samples import Sample, save_sample_grid
 
 TERMS = ("loss/total", "loss/content", "loss/style", "loss/tv")
-
-
-def save_loss_curves(rows: Sequence[Mapping[str, float]], path: Path) -> None:
-    """Draws the losses over iterations, by term and by layer, on a logarithmic scale."""
-    by_layer = [name for name in rows[-1] if name.count("/") == 2]
-    panels = {"weighted loss by term": TERMS, "weighted loss by layer": by_layer}
-    figure = Figure(figsize=(11, 3.8), layout="constrained")
-    for axis, (title, names) in zip(figure.subplots(1, 2), panels.items(), strict=True):
-        for index, name in enumerate(names):
-            axis.plot(
-                *column(rows, name, "iteration"),
-                color=COLOURS[index % len(COLOURS)],
-                linestyle="-" if index < len(COLOURS) else "--",
-                linewidth=2 if name == "loss/total" else 1.3,
-                label=name.removeprefix("loss/"),
-            )
-        # A content picture as the start has content loss 0, which has no logarithm.
-        axis.set_yscale("log", nonpositive="mask")
-        tidy(axis, "iteration", title)
-    save_figure(figure, path)
 
 
 def report_style(
@@ -51,21 +31,30 @@ def report_style(
     """
     config, root, rows = outcome.config, outcome.root, outcome.rows
     height, width = result.shape[:2]
-    shown = [
+    given = [
         Sample(content, "content", (Path(config["content"]).name or "drawn",)),
         *(
             Sample(style, "style", (name,))
             for style, name in zip(styles, _style_names(config, len(styles)), strict=True)
         ),
-        Sample(result, "result", (f"{width} x {height} pixels",)),
     ]
-    save_sample_grid(shown, root / "samples.png", columns=len(shown))
-    save_loss_curves(rows, root / "loss.png")
+    painted = Sample(result, "result", (f"{width} x {height} pixels",))
+    save_sample_grid([*given, painted], root / "samples.png", columns=len(given) + 1)
+    losses = [name for name in rows[-1] if name.startswith("loss/")]
+    curves = learning_curves(
+        rows,
+        {
+            "weighted loss": TERMS,
+            "weighted loss by layer": [n for n in losses if n.count("/") == 2],
+        },
+        key="iteration",
+        logarithmic=True,
+    )
+    save_charts(curves, root / "loss.png")
     first, last = rows[0], rows[-1]
-    losses = [name for name in last if name.startswith("loss/")]
     table = Table(
         ["term", f"iteration {first['iteration']}", "result"],
-        [[name, first[name], last[name]] for name in losses],
+        [[figure_name(name), first[name], last[name]] for name in losses],
     )
     return Report(
         title="Style transfer",
@@ -74,15 +63,17 @@ def report_style(
             f"{config['optimizer']} against features of {config['backbone']}."
         ),
         sections=[
-            Section("Content, style, result", pictures=[root / "samples.png"]),
+            Section(
+                "Result",
+                grids=[Grid([painted], WIDE), Grid(given, columns=min(3, len(given)))],
+            ),
             Section(
                 "Losses",
                 f"Weighted, as they enter the total ({config['weighting']} weights).",
-                pictures=[root / "loss.png"],
+                charts=curves,
                 tables=[table],
             ),
         ],
-        hidden=losses,
     )
 
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kerasdl.reports.curves import save_learning_curves
-from kerasdl.reports.page import Outcome, Report, Section
+from kerasdl.reports.curves import learning_curves, save_charts
+from kerasdl.reports.page import Grid, Outcome, Report, Section
 from kerasdl.reports.samples import Sample, save_sample_grid
 
 
@@ -24,20 +24,21 @@ def report_style_network(
         broken: The message of each picture that could not be read.
     """
     config, root = outcome.config, outcome.root
-    cells = [Sample(style, "style", ("",)) for style in styles]
+    shown = [Sample(style, "style", ("",)) for style in styles]
+    pairs = []
     for name, before, after in samples:
-        cells += [Sample(before, "picture", (name,)), Sample(after, "repainted", ("",))]
-    save_sample_grid(cells, root / "samples.png")
-    save_learning_curves(
+        pairs += [Sample(before, "picture", (name,)), Sample(after, "repainted", ("",))]
+    save_sample_grid([*shown, *pairs], root / "samples.png")
+    curves = learning_curves(
         outcome.rows,
-        root / "loss.png",
         {
             "loss": ["train/loss", "val/loss"],
             "validation loss by term": ["val/content", "val/style", "val/tv"],
             "norm": ["train/gradient_norm", "train/update_norm"],
         },
-        best_epoch=outcome.best_epoch,
+        outcome.best_epoch,
     )
+    save_charts(curves, root / "loss.png")
     return Report(
         title="A network for one style",
         summary=(
@@ -46,8 +47,9 @@ def report_style_network(
             f"{config['image_size']} pixels against features of {config['backbone']}."
         ),
         sections=[
-            Section("Pictures not trained on", pictures=[root / "samples.png"]),
-            Section("Learning curves", pictures=[root / "loss.png"]),
+            Section("Pictures not trained on", grids=[Grid(pairs, columns=2)]),
+            Section("The style", grids=[Grid(shown)]),
+            Section("Learning curves", charts=curves),
         ],
         notes=[
             f"{len(broken)} pictures could not be read and were left out."

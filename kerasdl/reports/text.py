@@ -8,13 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 
 from kerasdl.data.texts.dataset import SPLITS
-from kerasdl.metrics.classification import calibration, confusion_matrix
-from kerasdl.reports.classification import class_table, save_calibration, save_confusion
-from kerasdl.reports.curves import COLOURS, save_figure, save_learning_curves, tidy
-from kerasdl.reports.page import Outcome, Report, Section, Table
+from kerasdl.reports.classification import classification_sections
+from kerasdl.reports.comparison import ComparedRun, overlaid_curves
+from kerasdl.reports.curves import (
+    COLOURS,
+    Chart,
+    learning_curves,
+    save_charts,
+    save_figure,
+    tidy,
+)
+from kerasdl.reports.page import Outcome, Report, Section, Sentence, Table
+from kerasdl.runs import flatten
 
 # Lengths are grouped so that a bar has about this many sentences or more.
 LENGTH_BARS = 12
@@ -40,6 +48,23 @@ class Shown:
     prediction: str
     probability: float
 
+    @property
+    def verdict(self) -> str:
+        """The prediction with its probability, and the label if it is another."""
+        verdict = f"{self.prediction} {self.probability:.2f}"
+        if self.label != self.prediction:
+            verdict += f" (GT: {self.label})"
+        return verdict
+
+    def shares(self) -> np.ndarray:
+        """The effects, float (T,), over the strongest one: in -1..1."""
+        return self.effects / float(np.abs(self.effects).max(initial=1e-9))
+
+    def coloured(self) -> Sentence:
+        """The sentence as the page shows it."""
+        words = list(zip(self.tokens, map(float, self.shares()), strict=False))
+        return Sentence(self.verdict, self.label == self.prediction, words)
+
 
 def report_text(
     outcome: Outcome,
@@ -64,26 +89,24 @@ def report_text(
         mistakes: The most confident mistakes.
     """
     root, model = outcome.root, outcome.config["model"]["name"]
-    predictions = probabilities.argmax(axis=1)
-    confusion = confusion_matrix(labels, predictions, len(label_names))
-    save_confusion(confusion, label_names, root / "confusion.png")
-    save_calibration(calibration(labels, probabilities), root / "calibration.png")
-    save_accuracy_by_length(lengths, predictions == labels, root / "length.png")
-    save_learning_curves(
+    classes, calibrated = classification_sections(
+        split, labels, probabilities, label_names, root
+    )
+    by_length = length_chart(lengths, probabilities.argmax(axis=1) == labels)
+    save_charts([by_length], root / "length.png")
+    curves = learning_curves(
         outcome.rows,
-        root / "loss.png",
         {
-            "loss (nats per sentence)": ["train/loss", "val/loss"],
-            "accuracy": ["val/accuracy"],
+            "loss, nats per sentence": ["train/loss", "val/loss"],
+            "validation score": ["val/accuracy", "val/f1_macro"],
             "norm": ["train/gradient_norm", "train/update_norm"],
         },
-        best_epoch=outcome.best_epoch,
+        outcome.best_epoch,
     )
-    pictures = []
+    save_charts(curves, root / "loss.png")
     for sentences, name in ((samples, "samples.png"), (mistakes, "mistakes.png")):
         if sentences:
             save_word_effects(sentences, root / name)
-            pictures.append(root / name)
     return Report(
         title="Text classification",
         summary=(
@@ -93,34 +116,23 @@ def report_text(
         ),
         sections=[
             Section(
-                f"By class ({split} split)",
-                tables=[class_table(confusion, label_names)],
-                pictures=[root / "confusion.png"],
-            ),
-            Section(
-                "Calibration",
-                "How often a prediction of some confidence is right.",
-                pictures=[root / "calibration.png"],
-            ),
-            Section("Accuracy by sentence length", pictures=[root / "length.png"]),
-            Section(
                 "Which words move a prediction",
-                "Gradient of the predicted class's log-odds with respect to a word's "
-                "vector, times the vector: orange words speak for the prediction, blue "
-                "ones against it. A word that stands twice shares its effect. First "
-                "sentences drawn at random, then the most confident mistakes.",
-                pictures=pictures,
-                tables=[_mistake_table(mistakes)] if mistakes else [],
+                "Sentences drawn at random. Coloured is the gradient of the predicted "
+                "class's log-odds with respect to a word's vector, times the vector: "
+                "orange words speak for the prediction, blue ones against it. A word "
+                "that stands twice shares its effect.",
+                sentences=[s.coloured() for s in samples],
             ),
-            Section("Learning curves", pictures=[root / "loss.png"]),
+            classes,
+            Section("Learning curves", charts=curves),
+            Section(
+                "The most confident mistakes",
+                "" if mistakes else f"None is shown of the {split} split.",
+                sentences=[s.coloured() for s in mistakes],
+            ),
+            calibrated,
+            Section("Accuracy by sentence length", charts=[by_length]),
         ],
-    )
-
-
-def _mistake_table(mistakes: Sequence[Shown]) -> Table:
-    return Table(
-        ["sentence", "true", "predicted", "probability"],
-        [[m.text[:300], m.label, m.prediction, m.probability] for m in mistakes],
     )
 
 
@@ -133,24 +145,19 @@ def save_word_effects(sentences: Sequence[Shown], path: Path) -> None:
     axis.set_ylim(len(sentences), 0)
     for row, sentence in enumerate(sentences):
         right = sentence.label == sentence.prediction
-        verdict = f"{sentence.prediction} {sentence.probability:.2f}"
-        if not right:
-            verdict += f" (GT: {sentence.label})"
         axis.text(
             0,
             row + 0.5,
-            verdict,
+            sentence.verdict,
             fontsize=8,
             va="center",
             color="black" if right else COLOURS[1],
             parse_math=False,
         )
-        strongest = float(np.abs(sentence.effects).max(initial=1e-9))
         column = 22.0
-        for token, effect in zip(
-            sentence.tokens[:SHOWN_TOKENS], sentence.effects, strict=False
+        for token, share in zip(
+            sentence.tokens[:SHOWN_TOKENS], sentence.shares(), strict=False
         ):
-            share = float(effect) / strongest
             axis.text(
                 column,
                 row + 0.5,
@@ -161,7 +168,7 @@ def save_word_effects(sentences: Sequence[Shown], path: Path) -> None:
                 parse_math=False,
                 bbox={
                     "facecolor": COLOURS[4] if share > 0 else COLOURS[5],
-                    "alpha": abs(share),
+                    "alpha": float(abs(share)),
                     "edgecolor": "none",
                     "pad": 1.5,
                 },
@@ -203,21 +210,25 @@ def accuracy_by_length(
     return groups
 
 
-def save_accuracy_by_length(lengths: np.ndarray, right: np.ndarray, path: Path) -> None:
-    """Draws what `accuracy_by_length` gives, with 95 % intervals."""
+def length_chart(lengths: np.ndarray, right: np.ndarray) -> Chart:
+    """What `accuracy_by_length` gives, with 95 % intervals."""
     names, means, errors = zip(*accuracy_by_length(lengths, right), strict=True)
-    figure = Figure(figsize=(6.2, 3.2), layout="constrained")
-    axis = figure.subplots()
-    # By number: matplotlib remarks on names that could be numbers too.
-    places = range(len(names))
-    axis.bar(places, means, yerr=errors, color=COLOURS[0], ecolor="0.4", capsize=2)
-    axis.set_xticks(places, names, fontsize="x-small")
-    axis.axhline(right.mean(), color="0.5", linestyle=":", label="all sentences")
-    axis.set_ylim(max(0.0, min(means) - 0.1), 1.0)
-    tidy(axis, "tokens in the sentence", "accuracy")
-    # Above the bars, which fill the axes.
-    axis.legend(fontsize="small", frameon=False, loc="lower right", bbox_to_anchor=(1, 1))
-    save_figure(figure, path)
+
+    def draw(figure: FigureBase) -> None:
+        axis = figure.subplots()
+        # By number: matplotlib remarks on names that could be numbers too.
+        places = range(len(names))
+        axis.bar(places, means, yerr=errors, color=COLOURS[0], ecolor="0.4", capsize=2)
+        axis.set_xticks(places, names, fontsize="x-small")
+        axis.axhline(right.mean(), color="0.5", linestyle=":", label="all sentences")
+        axis.set_ylim(max(0.0, min(means) - 0.1), 1.0)
+        tidy(axis, "tokens in the sentence", "accuracy")
+        # Above the bars, which fill the axes.
+        axis.legend(
+            fontsize="small", frameon=False, loc="lower right", bbox_to_anchor=(1, 1)
+        )
+
+    return Chart("Accuracy by sentence length", draw, (6.2, 3.2))
 
 
 def comparison_table(runs: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -249,14 +260,22 @@ def report_comparison(outcome: Outcome) -> Report:
     ]
     widths = [max(map(len, column)) for column in zip(table.header, *cells, strict=True)]
     splits = _scored(runs, SPLITS[1:]) or ["train"]
-    figure = Figure(figsize=(7, 0.6 + 0.5 * len(runs)), layout="constrained")
-    axis = figure.subplots()
-    for colour, marker, split in zip(COLOURS, "osD", splits, strict=False):
-        values = [run[f"{split}/accuracy"] for run in runs.values()]
-        axis.plot(values, list(runs), marker, color=colour, label=split)
-    axis.invert_yaxis()
-    tidy(axis, "accuracy", "")
-    save_figure(figure, path)
+
+    def draw(figure: FigureBase) -> None:
+        axis = figure.subplots()
+        for colour, marker, split in zip(COLOURS, "osD", splits, strict=False):
+            values = [run[f"{split}/accuracy"] for run in runs.values()]
+            axis.plot(values, list(runs), marker, color=colour, label=split)
+        axis.invert_yaxis()
+        tidy(axis, "accuracy", "")
+
+    accuracy = Chart("Accuracy of each model", draw, (5.4, 1.0 + 0.4 * len(runs)))
+    save_charts([accuracy], path)
+    compared = {
+        name: ComparedRun("text", flatten(p.config), p.metrics, p.rows, p.root)
+        for name, p in outcome.parts.items()
+    }
+    charts = [accuracy, *overlaid_curves(compared)]
     return Report(
         title="Text classification: models compared",
         summary=(
@@ -264,7 +283,8 @@ def report_comparison(outcome: Outcome) -> Report:
             f"{outcome.metrics['best_model']}, is this folder's model.keras; each has a "
             "report of its own in the folder of its name."
         ),
-        sections=[Section("Models", tables=[table], pictures=[path])],
+        sections=[Section("Models", tables=[table], charts=charts)],
+        links={name: f"{name}/report.html" for name in outcome.parts},
         hidden=[name for name in outcome.metrics if "/" in name],
         lines=[
             "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()

@@ -4,51 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from kerasdl.data.pictures.batches import PictureSplit
-from kerasdl.metrics.classification import calibration, confusion_matrix
 from kerasdl.models.backbones import find_backbone
 from kerasdl.reports.classification import (
-    class_table,
+    classification_sections,
     confident_mistakes,
     overlay,
-    save_calibration,
-    save_confusion,
 )
-from kerasdl.reports.curves import (
-    COLOURS,
-    column,
-    save_figure,
-    save_learning_curves,
-    tidy,
-)
-from kerasdl.reports.page import Outcome, Report, Section, Table
+from kerasdl.reports.comparison import ComparedRun, comparison_section
+from kerasdl.reports.curves import learning_curves, save_charts
+from kerasdl.reports.page import Grid, Outcome, Report, Section
 from kerasdl.reports.samples import Sample, save_sample_grid
+from kerasdl.runs import flatten
 
-RIGHT, WRONG = "#00704A", "#B3261E"
 COMPARED = (
     "val/accuracy_before", "val/accuracy", "val/accuracy_last", "val/loss", "val/ece",
     "test/accuracy", "seconds", "parameters",
 )  # fmt: skip
-
-
-class OtherRun(NamedTuple):
-    """A finished run to set beside this one.
-
-    Attributes:
-        metrics: Its final figures.
-        rows: Those of its metrics.jsonl.
-        mode: `finetune` or `freeze`.
-    """
-
-    metrics: Mapping[str, Any]
-    rows: Sequence[Mapping[str, float]]
-    mode: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,24 +58,23 @@ class ShownSplit:
                 f"({probabilities[predicted]:.1%})",
                 f"GT: {self.class_names[label]}",
             ),
-            RIGHT if predicted == label else WRONG,
+            predicted == label,
         )
 
-    def save_maps(self, indices: Sequence[int], path: Path) -> None:
-        """Draws Grad-CAM maps of the predicted classes over their pictures."""
+    def maps(self, indices: Sequence[int]) -> list[Sample]:
+        """Grad-CAM maps of the predicted classes, over their pictures."""
         classes = self.probabilities[list(indices)].argmax(axis=1)
         images, maps = self.heat(indices, classes)
-        samples = [
+        return [
             self.sample(i, overlay(image, heat))
             for i, image, heat in zip(indices, images, np.asarray(maps), strict=True)
         ]
-        save_sample_grid(samples, path)
 
 
 def report_transfer(
     outcome: Outcome,
     shown: ShownSplit,
-    others: Mapping[str, OtherRun],
+    others: Mapping[str, ComparedRun],
     pictures: Mapping[str, int],
     copies: Mapping[str, int],
     trained_layers: tuple[int, int],
@@ -118,62 +93,61 @@ def report_transfer(
     """
     config, root = outcome.config, outcome.root
     counts, labels, names = config["report"], shown.pictures.labels, shown.class_names
-    predictions = shown.probabilities.argmax(axis=1)
-    confusion = confusion_matrix(labels, predictions, len(names))
-    save_confusion(confusion, names, root / "confusion.png")
-    save_calibration(calibration(labels, shown.probabilities), root / "calibration.png")
-    save_learning_curves(
+    classes, calibrated = classification_sections(
+        shown.name, labels, shown.probabilities, names, root
+    )
+    curves = learning_curves(
         outcome.rows,
-        root / "loss.png",
         {
-            "loss (nats)": ["train/loss", "val/loss"],
+            "loss, nats": ["train/loss", "val/loss"],
             "validation score": ["val/accuracy", "val/f1_macro"],
             "norm": ["train/gradient_norm", "train/update_norm"],
         },
-        best_epoch=outcome.best_epoch,
+        outcome.best_epoch,
     )
+    save_charts(curves, root / "loss.png")
     samples = _spread(labels, counts["samples"], config["seed"])
     mistakes = confident_mistakes(labels, shown.probabilities, counts["mistakes"])
     mistakes = mistakes.tolist()
-    for indices, name in ((samples, "samples.png"), (mistakes, "mistakes.png")):
-        if indices:
-            save_sample_grid([shown.sample(i) for i in indices], root / name)
     mapped = (mistakes[: counts["maps"] // 2] + samples)[: counts["maps"]]
-    if mapped:
-        shown.save_maps(mapped, root / "grad_cam.png")
+    grids = {
+        "samples": [shown.sample(i) for i in samples],
+        "mistakes": [shown.sample(i) for i in mistakes],
+        "grad_cam": shown.maps(mapped) if mapped else [],
+    }
+    for name, cells in grids.items():
+        if cells:
+            save_sample_grid(cells, root / f"{name}.png")
     sections = [
         Section(
-            f"Classes ({shown.name} split)",
-            tables=[class_table(confusion, names)],
-            pictures=[root / "confusion.png"],
+            "Predictions", "Green: right. Red: wrong.", grids=[Grid(grids["samples"])]
         ),
-        Section(
-            "Predictions",
-            "Green: right. Red: wrong.",
-            pictures=[root / "samples.png"] if samples else [],
-        ),
+        classes,
+        Section("Learning curves", charts=curves),
         Section(
             "The most confident mistakes",
             "Worth a look: a label may be wrong, or the picture show both or neither."
             if mistakes
             else f"None is shown of the {shown.name} split.",
-            pictures=[root / "mistakes.png"] if mistakes else [],
+            grids=[Grid(grids["mistakes"])],
         ),
         Section(
             "Where the evidence is",
             "Grad-CAM of the predicted class on the last grid of the network; mistakes "
             "first.",
-            pictures=[root / "grad_cam.png"] if mapped else [],
+            grids=[Grid(grids["grad_cam"])],
         ),
-        Section(
-            "Calibration",
-            "How often predictions of a like confidence are right.",
-            pictures=[root / "calibration.png"],
-        ),
-        Section("Learning curves", pictures=[root / "loss.png"]),
+        calibrated,
     ]
     if others:
-        sections.insert(0, _comparison(outcome, others, root / "comparison.png"))
+        this = ComparedRun(
+            "transfer", flatten(config), outcome.metrics, outcome.rows, root
+        )
+        runs = {root.name: this, **others}
+        keys = [key for key in COMPARED if key in outcome.metrics]
+        compared = comparison_section(runs, keys)
+        save_charts(compared.charts, root / "comparison.png")
+        sections.insert(0, compared)
     return Report(
         title="Picture classification",
         summary=_summary(outcome, pictures["train"], len(names), trained_layers),
@@ -214,26 +188,6 @@ def _spread(labels: np.ndarray, count: int, seed: int) -> list[int]:
         turns.append((seen.get(labels[index], 0), int(index)))
         seen[labels[index]] = seen.get(labels[index], 0) + 1
     return [index for _, index in sorted(turns, key=lambda turn: turn[0])[:count]]
-
-
-def _comparison(outcome: Outcome, others: Mapping[str, OtherRun], path: Path) -> Section:
-    this = OtherRun(outcome.metrics, outcome.rows, outcome.config["mode"])
-    runs = {outcome.root.name: this, **others}
-    figure = Figure(figsize=(10.4, 3.6), layout="constrained")
-    for axis, key in zip(
-        figure.subplots(1, 2), ("val/accuracy", "val/loss"), strict=True
-    ):
-        for colour, (name, run) in zip(COLOURS, runs.items(), strict=False):
-            axis.plot(*column(run.rows, key), color=colour, label=f"{name} ({run.mode})")
-        tidy(axis, "epoch", key)
-    save_figure(figure, path)
-    columns = [key for key in COMPARED if key in outcome.metrics]
-    rows = [
-        [name, run.mode, *(run.metrics.get(key, "") for key in columns)]
-        for name, run in runs.items()
-    ]
-    table = Table(["run", "mode", *columns], rows)
-    return Section("Side by side", tables=[table], pictures=[path])
 
 
 def _notes(

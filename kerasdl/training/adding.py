@@ -12,18 +12,11 @@ from collections.abc import Iterator
 import keras
 import numpy as np
 import tensorflow as tf
-from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 from kerasdl.data.drawn.adding import CHANCE, adding_batch
 from kerasdl.models.adding import build_adding_model
-from kerasdl.reports.curves import (
-    COLOURS,
-    column,
-    save_figure,
-    save_learning_curves,
-    tidy,
-)
+from kerasdl.reports.curves import column, learning_curves, line_chart, save_charts
 from kerasdl.reports.page import Outcome, Report, Section
 from kerasdl.training.comparison import Comparison
 from kerasdl.training.config import override, split_list
@@ -68,14 +61,14 @@ class AddingJob(Job):
 
     def report(self, outcome: Outcome) -> Report:
         """The learning curves."""
-        path = outcome.root / "loss.png"
         panels = {"mean squared error": ["train/loss", "val/loss"]}
-        save_learning_curves(outcome.rows, path, panels, outcome.best_epoch)
+        curves = learning_curves(outcome.rows, panels, outcome.best_epoch)
+        save_charts(curves, outcome.root / "loss.png")
         config = self.config
         return Report(
             title=f"The adding problem: {config.models.upper()}",
             summary=f"T = {config.steps}, {config.units} units.",
-            sections=[Section("Learning curves", pictures=[path])],
+            sections=[Section("Learning curves", charts=curves)],
         )
 
 
@@ -91,19 +84,18 @@ class AddingComparison(Comparison):
 
     def report(self, outcome: Outcome) -> Report:
         """The validation error of each layer over the training steps."""
-        config, path = self.config, outcome.root / "loss.png"
-        figure = Figure(figsize=(6.4, 3.8), layout="constrained")
-        axis = figure.subplots()
-        for colour, (name, part) in zip(COLOURS, outcome.parts.items(), strict=False):
+        config, lines = self.config, {}
+        for name, part in outcome.parts.items():
             epochs, values = column(part.rows, "val/loss")
-            steps = [epoch * config.batches_per_epoch for epoch in epochs]
-            axis.plot(steps, values, color=colour, marker="o", markersize=3, label=name)
-        axis.axhline(CHANCE, color="0.5", linestyle=":", label="answering 1 always: 1/6")
-        axis.set_yscale("log")
-        axis.set_title(f"Adding problem, T = {config.steps}, {config.units} units")
-        steps = f"training steps of {config.batch_size} sequences"
-        tidy(axis, steps, "mean squared error, validation")
-        save_figure(figure, path)
+            lines[name] = ([e * config.batches_per_epoch for e in epochs], values)
+        chart = line_chart(
+            lines,
+            f"training steps of {config.batch_size} sequences",
+            "mean squared error, validation",
+            logarithmic=True,
+            level=(CHANCE, "answering 1 always: 1/6"),
+        )
+        save_charts([chart], outcome.root / "loss.png")
         return Report(
             title="The adding problem",
             summary=(
@@ -111,7 +103,8 @@ class AddingComparison(Comparison):
                 "sum after the last step. What it must remember reaches over up to "
                 f"{config.steps} steps, across which the vanilla RNN's gradient vanishes."
             ),
-            sections=[Section("Validation error", pictures=[path])],
+            sections=[Section("Validation error", charts=[chart])],
+            links={name: f"{name}/report.html" for name in outcome.parts},
         )
 
 

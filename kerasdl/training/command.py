@@ -5,6 +5,7 @@ answered at once. What needs the packages of the extra [jobs] is imported where 
 uses it, so that the exports run without them.
 """
 
+import functools
 import importlib
 import os
 import re
@@ -59,7 +60,11 @@ def _help(spec: "JobSpec") -> str:
     )
 
 
-def run(main: Callable[[], object], argv: Sequence[str] | None = None) -> None:
+def run(
+    main: Callable[..., object],
+    argv: Sequence[str] | None = None,
+    positional: bool = False,
+) -> None:
     """Parses the flags, calls `main` and ends the process with its exit code.
 
     Exit codes: 0 done; 1 an input that `main` refused (`InputError`); 2 a wrong flag;
@@ -68,7 +73,9 @@ def run(main: Callable[[], object], argv: Sequence[str] | None = None) -> None:
 
     Args:
         main: The command, called with no argument once flags are parsed.
-        argv: The command line, program name first; `sys.argv` where it is `None`.
+        argv: The command line, program name first; `sys.argv` if it is `None`.
+        positional: Whether arguments that are no flags are taken; `main` then gets the
+            list of them.
 
     Raises:
         SystemExit: Always.
@@ -77,14 +84,21 @@ def run(main: Callable[[], object], argv: Sequence[str] | None = None) -> None:
     argv = list(sys.argv if argv is None else argv)
     # config_flags looks overrides up in sys.argv, not in the arguments of app.run.
     sys.argv = argv
-    app.run(lambda _: sys.exit(_guarded(main)), argv=argv, flags_parser=_parse_flags)
+
+    def guarded(arguments: Sequence[str]) -> None:
+        rest = list(arguments[1:])
+        if rest and not positional:
+            _end(f"arguments start with `--`, got {rest[0]!r}.", EXIT_USAGE)
+        sys.exit(_guarded(functools.partial(main, rest) if positional else main))
+
+    app.run(guarded, argv=argv, flags_parser=_parse_flags)
 
 
 def import_tensorflow() -> None:
     """Imports TensorFlow without the lines that its C++ side prints while it loads.
 
     They ignore TF_CPP_MIN_LOG_LEVEL and would stand before a command's own first line.
-    Where the import fails, they are printed after all.
+    If the import fails, they are printed after all.
     """
     sys.stderr.flush()
     with tempfile.TemporaryFile() as noise:
@@ -115,8 +129,6 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
         _end(_flag_message(error, argv), EXIT_USAGE)
     except Exception as error:  # a config file is Python: it may raise anything
         _end(f"the file of --config cannot be read: {error}", EXIT_USAGE)
-    if len(rest) > 1:
-        _end(f"arguments start with `--`, got {rest[1]!r}.", EXIT_USAGE)
     return rest
 
 

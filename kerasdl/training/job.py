@@ -274,6 +274,7 @@ def run(job: Job, objective: Objective, workdir: Workdir) -> Outcome:
         metrics={k: v for k, v in outcome.metrics.items() if k not in page.hidden},
         sections=[*page.sections, *horizon_section(outcome.root / PNG)],
         notes=[*job.notes, *page.notes, REPEATABLE],
+        links=page.links,
     )
     for line in page.lines:
         print(line)

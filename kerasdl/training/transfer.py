@@ -38,9 +38,9 @@ from kerasdl.models.classifier import (
     grad_cam,
     image_size,
 )
+from kerasdl.reports.comparison import ComparedRun
 from kerasdl.reports.page import Outcome, Report
-from kerasdl.reports.transfer import OtherRun, ShownSplit, report_transfer
-from kerasdl.runs import read_metrics, read_rows, read_run
+from kerasdl.reports.transfer import ShownSplit, report_transfer
 from kerasdl.training.config import split_list
 from kerasdl.training.distribution import shard
 from kerasdl.training.job import Job, Objective
@@ -239,7 +239,7 @@ class TransferJob(Job):
 make_job = TransferJob
 
 
-def other_runs(workdirs: str) -> dict[str, OtherRun]:
+def other_runs(workdirs: str) -> dict[str, ComparedRun]:
     """The runs to set beside this one.
 
     Args:
@@ -253,13 +253,11 @@ def other_runs(workdirs: str) -> dict[str, OtherRun]:
     """
     runs = {}
     for folder in map(Path, split_list(workdirs)):
-        run = read_run(folder)
-        if run["job"] != "transfer":
+        run = ComparedRun.read(folder)
+        if run.job != "transfer":
             raise InputError(
                 f"--config.report.compare: {str(folder)!r} holds no transfer run, but a "
-                f"{run['job']} run."
+                f"{run.job} run."
             )
-        rows = read_rows(folder / "metrics.jsonl")
-        mode = run["config"].get("mode", "")
-        runs[folder.name] = OtherRun(read_metrics(folder), rows, mode)
+        runs[folder.name] = run
     return runs

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from kerasdl.reports.attention import enlarged, save_attention_maps
+from kerasdl.reports.attention import attention_samples, enlarged
 from kerasdl.reports.captioning import (
     CAPTION_METRICS,
     CaptionSample,
@@ -39,14 +39,14 @@ def test_best_and_worst_pictures_words_and_lengths(tmp_path):
     page = report(tmp_path)
     titles = [section.title for section in page.sections]
     assert titles == [
-        "Scores", "Samples", "Best pictures of test by CIDEr",
-        "Worst pictures of test by CIDEr", "What it says", "Learning curves",
+        "Captions", "Scores", "Learning curves", "Best pictures of test by CIDEr",
+        "Worst pictures of test by CIDEr", "What it says",
     ]  # fmt: skip
     for name in ("best", "worst", "lengths", "samples", "loss"):
         with Image.open(tmp_path / f"{name}.png") as image:
             assert min(image.size) > 100
-    diversity, coverage = page.sections[4].tables
-    assert diversity.header[1] == "distinct_captions"
+    diversity, coverage = page.sections[5].tables
+    assert diversity.header[1] == "distinct captions"
     assert [row[1] for row in diversity.rows] == [4, 4]
     assert coverage.rows[0] == ["a", 2, 2, 2]
 
@@ -66,5 +66,8 @@ def test_maps_keep_their_place_and_their_maximum(tmp_path):
     assert large.max() == 1.0 and large.min() == 0.0
     row, column = np.unravel_index(large.argmax(), large.shape)
     assert (row * 4 // 224, column * 4 // 224) == (1, 3)
-    save_attention_maps([(IMAGE, ["a"], map_[None])], tmp_path / "one.png")
-    assert (tmp_path / "one.png").stat().st_size > 1000
+    white = np.full((30, 40, 3), 255, np.uint8)
+    whole, looked = attention_samples(white, ["a"], map_[None])
+    assert whole.image.min() == 255 and looked.lines == ("a",)
+    light = looked.image[..., 0]
+    assert light[row, column] == 255 and light.min() == 64  # a quarter of the light

@@ -3,12 +3,13 @@ from PIL import Image
 
 from kerasdl.metrics.classification import calibration
 from kerasdl.reports.classification import (
+    calibration_chart,
     class_table,
     confident_mistakes,
+    confusion_chart,
     overlay,
-    save_calibration,
-    save_confusion,
 )
+from kerasdl.reports.curves import save_charts
 
 CONFUSION = np.array([[8, 2], [1, 9]])
 
@@ -26,8 +27,9 @@ def pixels(path):
 
 
 def test_confusion_shows_the_matrix(tmp_path):
-    save_confusion(CONFUSION, ["bad", "good"], tmp_path / "a.png")
-    save_confusion(CONFUSION[:, ::-1], ["bad", "good"], tmp_path / "b.png")
+    save_charts([confusion_chart(CONFUSION, ["bad", "good"])], tmp_path / "a.png")
+    other = confusion_chart(CONFUSION[:, ::-1], ["bad", "good"])
+    save_charts([other], tmp_path / "b.png")
     first, second = pixels(tmp_path / "a.png"), pixels(tmp_path / "b.png")
     assert first.shape == second.shape
     assert np.abs(first - second).max() > 100
@@ -36,7 +38,8 @@ def test_confusion_shows_the_matrix(tmp_path):
 
 def test_confusion_of_many_classes(tmp_path):
     names = [f"class {i}" for i in range(40)]
-    save_confusion(np.eye(40, dtype=int), names, tmp_path / "many.png")
+    chart = confusion_chart(np.eye(40, dtype=int), names)
+    save_charts([chart], tmp_path / "many.png")
     assert min(pixels(tmp_path / "many.png").shape[:2]) > 400
 
 
@@ -44,9 +47,8 @@ def test_calibration_picture(tmp_path):
     random = np.random.default_rng(0)
     chances = random.uniform(0, 1, 500)
     probabilities = np.stack([chances, 1 - chances], axis=1)
-    save_calibration(
-        calibration(random.integers(0, 2, 500), probabilities), tmp_path / "c.png"
-    )
+    chart = calibration_chart(calibration(random.integers(0, 2, 500), probabilities))
+    save_charts([chart], tmp_path / "c.png")
     assert min(pixels(tmp_path / "c.png").shape[:2]) > 300
 
 

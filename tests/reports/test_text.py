@@ -3,12 +3,13 @@ import itertools
 import numpy as np
 from PIL import Image
 
+from kerasdl.reports.curves import save_charts
 from kerasdl.reports.text import (
     LENGTH_BARS,
     Shown,
     accuracy_by_length,
     comparison_table,
-    save_accuracy_by_length,
+    length_chart,
     save_word_effects,
 )
 
@@ -63,8 +64,9 @@ def test_groups_of_many_lengths_hold_every_sentence_once():
 def test_accuracy_by_length_groups_what_is_rare(tmp_path):
     random = np.random.default_rng(0)
     lengths = random.integers(1, 300, 2000)
-    save_accuracy_by_length(lengths, random.random(2000) < 0.9, tmp_path / "l.png")
-    save_accuracy_by_length(np.full(3, 7), np.ones(3, bool), tmp_path / "one.png")
+    charts = [length_chart(lengths, random.random(2000) < 0.9)]
+    charts.append(length_chart(np.full(3, 7), np.ones(3, bool)))
+    save_charts(charts, tmp_path / "l.png")
     assert min(pixels(tmp_path / "l.png").shape[:2]) > 250
 
 

@@ -55,7 +55,8 @@ def test_with_no_picture_named_it_writes_what_it_promises(finished):
     } <= written
     assert "report.html" in done.stderr
     page = (workdir / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == 2
+    assert page.count("data:image/jpeg;base64,") == 3  # result, content, style
+    assert page.count("<svg") == 2
     with Image.open(workdir / "result.png") as result:
         assert result.size == (42, 32)
         assert result.info["icc_profile"]

@@ -80,7 +80,7 @@ def test_it_writes_what_it_promises(finished):
     assert (workdir / "labels.txt").read_text() == "0\n1\n"
     assert "test/accuracy" in done.stdout
     page = (workdir / "report.html").read_text()
-    assert page.count("data:image/png;base64,") >= 5
+    assert page.count("<svg") >= 5 and page.count("<i style=") > 20
     assert "unknown word" in page
 
 

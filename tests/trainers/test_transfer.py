@@ -116,7 +116,7 @@ def test_what_is_no_picture_and_what_is_broken_is_named(finished):
 def test_the_report_is_one_page_with_its_pictures(finished):
     workdir, _ = finished
     page = (workdir / "report.html").read_text()
-    assert page.count("data:image/png;base64,") >= 5
+    assert page.count("data:image/jpeg;base64,") >= 5 and page.count("<svg") >= 5
     for name in ("confusion.png", "grad_cam.png", "samples.png"):
         with Image.open(workdir / name) as picture:
             assert min(picture.size) > 200
