@@ -2,9 +2,13 @@
 
 import importlib.util
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+from kerasdl.training.config import describe_config, packaged_configs
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -29,6 +33,29 @@ def test_commands_and_configs_exist(page):
         assert importlib.util.find_spec(module), f"{page.name}: {module}"
     for config in re.findall(r"\bconfigs/\w+/\w+\.py", text):
         assert (ROOT / config).is_file(), f"{page.name}: {config}"
+
+
+@pytest.mark.parametrize("config", packaged_configs())
+def test_headline_figures_are_those_of_the_docs(config):
+    headline = describe_config(config)[1].partition(" (")[0]
+    for figure in re.findall(r"\d\S* ← \S+ → \d\S*|\d[\d.e-]+", headline):
+        rows = [line for page in PAGES for line in page.read_text("utf-8").split("\n")]
+        assert any(figure in row for row in rows), f"{config}: {figure}"
+
+
+def test_the_list_of_trainers_and_configs():
+    command = [sys.executable, "-m", "kerasdl.trainers"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= 90 and not done.stderr
+    for name in ("captioning", "compare", "local_workers"):
+        assert f"  kerasdl.trainers.{name}" in lines
+    for config in packaged_configs():
+        place = lines.index(f"  {config}")
+        headline = describe_config(config)[1]
+        if headline:
+            assert lines[place + 2].strip() == headline
+    assert sum("←" in line for line in lines) > 5
 
 
 def _anchors(text):

@@ -5,6 +5,8 @@
 
 Epochs and beam were chosen by training on 700 of the training pictures and
 scoring the other 100. The validation pictures choose the epoch that is kept.
+
+Headline: val/bleu1_single 0.250 ← 0.254 → 0.256 (seeds 0 to 2)
 """
 
 from ml_collections import ConfigDict

@@ -4,6 +4,8 @@
         --config.data.root=FLICKR8K_FOLDER --workdir=runs/flickr8k_rnn
 
 As `flickr8k_lstm.py`, but for the cell.
+
+Headline: val/bleu1_single 0.257, 0.267 (published above 0.25; seeds 0, 1)
 """
 
 from ml_collections import ConfigDict

@@ -5,6 +5,8 @@
 
 The recipe of the CS231n captioning exercise: Adam 5e-3, batch 25, 50 epochs, rate decay
 0.995 an epoch.
+
+Headline: val/bleu1_single 0.227 (published 0.15; seed 0)
 """
 
 from ml_collections import ConfigDict

@@ -2,6 +2,8 @@
 
     python -m kerasdl.trainers.text_classification --config=configs/text/average.py \
         --config.data.root=FOLDER --workdir=runs/average
+
+Headline: val/accuracy, % 95.93 ← 95.98 → 96.05 (seeds 0 to 4)
 """
 
 from ml_collections import ConfigDict

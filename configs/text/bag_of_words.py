@@ -2,6 +2,8 @@
 
     python -m kerasdl.trainers.text_classification --config=configs/text/bag_of_words.py \
         --config.data.root=FOLDER --workdir=runs/bag_of_words
+
+Headline: val/accuracy, % 95.93 ← 95.98 → 96.04 (seeds 0 to 4)
 """
 
 from ml_collections import ConfigDict

@@ -2,6 +2,8 @@
 
     python -m kerasdl.trainers.text_classification --config=configs/text/best.py \
         --config.data.root=FOLDER --workdir=runs/best
+
+Headline: val/accuracy, % 97.25 ← 97.29 → 97.34 (seeds 0 to 4)
 """
 
 from ml_collections import ConfigDict

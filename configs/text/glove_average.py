@@ -3,6 +3,8 @@
     python -m kerasdl.trainers.text_classification \
         --config=configs/text/glove_average.py \
         --config.data.root=FOLDER --workdir=runs/glove_average
+
+Headline: val/accuracy, % 95.94 ← 96.03 → 96.14 (seeds 0 to 4)
 """
 
 from ml_collections import ConfigDict

@@ -2,6 +2,8 @@
 
     python -m kerasdl.trainers.text_classification --config=configs/text/glove_lstm.py \
         --config.data.root=FOLDER --workdir=runs/glove_lstm
+
+Headline: val/accuracy, % 97.08 ← 97.11 → 97.23 (seeds 0 to 4)
 """
 
 from ml_collections import ConfigDict

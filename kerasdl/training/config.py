@@ -3,6 +3,7 @@
 Nothing here imports TensorFlow, so a wrong value is answered at once.
 """
 
+import ast
 import csv
 import difflib
 import importlib.util
@@ -102,6 +103,17 @@ def read_config(path: str | os.PathLike) -> ConfigDict:
         return runpy.run_path(str(file))["get_config"]()
     except Exception as error:  # a config file is Python: it may raise anything
         raise InputError(f"{file}: not a config: {error!r}.") from error
+
+
+def describe_config(path: str) -> tuple[str, str]:
+    """What a config's docstring says, and the headline figure that its last line holds.
+
+    The figure is `low ← median → high` over seeds if there are several; "" if nothing was
+    measured. The page of results holds the same figures, which a test compares.
+    """
+    text = ast.get_docstring(ast.parse(find_config(path).read_text("utf-8"))) or ""
+    text, _, headline = text.partition("\n\nHeadline: ")
+    return text, headline
 
 
 def describe_fields(path: str) -> list[str]:
