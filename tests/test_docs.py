@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from kerasdl.training.config import describe_config, packaged_configs
+from kerasdl.training.config import packaged_configs
+from kerasdl.training.fields import describe_config
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -3,7 +3,8 @@
 import ast
 from pathlib import Path
 
-from kerasdl.training.config import describe_config, packaged_configs
+from kerasdl.training.config import packaged_configs
+from kerasdl.training.fields import describe_config
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from kerasdl.decoding.options import default_options
 def get_config() -> ConfigDict:
     """All fields, with the values of the built-in experiment."""
     config = ConfigDict()
-    config.seed = 0
+    config.seed = 0  # of weights, order and dropout
     # mirrored: all devices of this machine; multi_worker: the processes of TF_CONFIG.
     config.distribute = "none"
 
@@ -25,8 +25,8 @@ def get_config() -> ConfigDict:
     )
     config.data.test = ""  # captions to score besides, in any of those layouts
     config.data.drawn_train = 2400  # scenes drawn for each split if root is ""
-    config.data.drawn_val = 200
-    config.data.drawn_test = 300
+    config.data.drawn_val = 200  # likewise
+    config.data.drawn_test = 300  # likewise
     config.data.train_pictures = 0  # how many of the training split to use; 0: all
     config.data.captions_per_picture = 0  # how many of a picture's captions; 0: all
     config.data.max_words = 30  # longer training captions are cut
@@ -36,7 +36,7 @@ def get_config() -> ConfigDict:
     config.data.cache = ""  # folder of picture features; "": ~/.cache/kerasdl
 
     config.model = ConfigDict()
-    config.model.backbone = "efficientnet_lite0"
+    config.model.backbone = "efficientnet_lite0"  # or one of list_backbones()
     config.model.layer = "block10_add"  # of the backbone, whose cells are used; "": last
     config.model.image_size = 160  # pixels; pictures are squashed to a square
     config.model.grid = 10  # 0: pooled features; k: k x k cells, so that places survive
@@ -46,9 +46,9 @@ def get_config() -> ConfigDict:
     config.model.components = 0  # principal ones of a cell that are attended to; 0: all
     config.model.features_in = "h_0"  # or "every_step", or "both"
     config.model.rnn = "lstm"  # or "rnn"
-    config.model.layers = 1
-    config.model.units = 256
-    config.model.embedding_dim = 256
+    config.model.layers = 1  # recurrent layers, one on the other
+    config.model.units = 256  # hidden state
+    config.model.embedding_dim = 256  # length of a word vector
     config.model.dropout = 0.0  # on word vectors and on the recurrent output
     config.model.feature_dropout = 0.0  # on the standardised features
     config.model.tied = False  # whether the vocabulary layer shares the word vectors
@@ -57,17 +57,17 @@ def get_config() -> ConfigDict:
 
     config.weights = ""  # the backbone's weights from a file; "": those it ships with
 
-    config.epochs = 3
+    config.epochs = 3  # of cross-entropy
     config.batch_size = 64  # captions
-    config.learning_rate = 2e-3
+    config.learning_rate = 2e-3  # of Adam, at the start
     config.schedule = "cosine"  # to 0 over `epochs`; or "exponential"
     config.rate_decay = 1.0  # of "exponential", an epoch
-    config.label_smoothing = 0.0
+    config.label_smoothing = 0.0  # share of each target that is spread over all words
     config.scheduled_sampling = 0.0  # share of the model's own input words, at the end
     config.self_critical = ConfigDict()
     config.self_critical.epochs = 0  # after the others, rewarded by CIDEr
-    config.self_critical.learning_rate = 1e-4
-    config.weight_decay = 0.0
+    config.self_critical.learning_rate = 1e-4  # constant
+    config.weight_decay = 0.0  # of AdamW; 0: Adam
     config.clip_norm = 0.0  # of the whole gradient; 0: none
     config.monitor = "val/cider"  # chooses the epoch that is kept
     config.patience = 0  # epochs without a better one before stopping; 0: never

@@ -15,7 +15,7 @@ from kerasdl.configs.text import default
 def get_config() -> ConfigDict:
     """The comparison."""
     config = ConfigDict()
-    config.seed = 0
+    config.seed = 0  # of every model
     # Names of configs in configs/text, comma-separated.
     config.models = "bag_of_words,average,glove_average,glove_rnn,glove_lstm"
     config.epochs = 0  # of every model; 0: each its config's

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 def get_config() -> ConfigDict:
     """All fields, with the values of the built-in experiment."""
     config = ConfigDict()
-    config.seed = 0
+    config.seed = 0  # of weights, order and dropout
     # mirrored: all devices of this machine; multi_worker: the processes of TF_CONFIG.
     config.distribute = "none"
 
@@ -21,7 +21,7 @@ def get_config() -> ConfigDict:
     config.data.root = ""
     config.data.test = ""  # a labelled file to score besides
     config.data.text_column = "text"  # of a CSV or TSV table
-    config.data.label_column = "label"
+    config.data.label_column = "label"  # likewise
     config.data.labels = ""  # comma-separated, in order; "": those of the training split
     config.data.tfds_folder = ""  # where TFDS keeps prepared sets; "": its usual place
     config.data.tokenizer = "whitespace"  # or "text": raw text, by tensorflow-text
@@ -30,8 +30,8 @@ def get_config() -> ConfigDict:
     config.data.max_words = 0  # size of the vocabulary; 0: no limit
     config.data.skip_bad_lines = False  # skip and count them instead of ending the run
     config.data.generated_train = 6000  # sentences generated if root is ""
-    config.data.generated_val = 1000
-    config.data.generated_test = 2000
+    config.data.generated_val = 1000  # likewise
+    config.data.generated_test = 2000  # likewise
 
     config.model = ConfigDict()
     # bag_of_words, average, ngram_bag, rnn, lstm or bilstm; each uses the fields below
@@ -42,30 +42,30 @@ def get_config() -> ConfigDict:
     config.model.frozen = False  # keep the word vectors as they start
     config.model.width = 50  # of random word vectors; GloVe's have their own
     config.model.units = 64  # hidden state; of the bilstm, each direction's
-    config.model.attention_units = 64
+    config.model.attention_units = 64  # of the bilstm's attention pooling
     config.model.order = 2  # longest hashed n-gram
     config.model.buckets = 65_536  # of each n-gram length
     config.model.word_dropout = 0.0  # share of words made unknown
     config.model.dropout = 0.2  # on word vectors
-    config.model.recurrent_dropout = 0.0
+    config.model.recurrent_dropout = 0.0  # on hidden states
     config.model.head_dropout = 0.2  # before the linear layer
 
     # First as language models on the training sentences, without labels (Dai and Le
     # 2015); of bilstm.
     config.pretraining = ConfigDict()
-    config.pretraining.epochs = 0
-    config.pretraining.learning_rate = 2e-3
+    config.pretraining.epochs = 0  # 0: none
+    config.pretraining.learning_rate = 2e-3  # of Adam
     config.pretraining.dropout = 0.3  # on the LSTMs' outputs
 
-    config.epochs = 8
+    config.epochs = 8  # at most
     config.batch_size = 64  # sentences
-    config.learning_rate = 3e-3
+    config.learning_rate = 3e-3  # of Adam, at the start
     config.schedule = "cosine"  # to 0 over `epochs`; or "exponential"
     config.warmup = 0.0  # epochs of linear warm-up, of "cosine"
     config.rate_decay = 1.0  # of "exponential", an epoch
-    config.weight_decay = 0.0
+    config.weight_decay = 0.0  # of AdamW; 0: Adam
     config.clip_norm = 1.0  # of the whole gradient; 0: none
-    config.label_smoothing = 0.0
+    config.label_smoothing = 0.0  # share of each target that is spread over all classes
     # Length of the step to adversarial word vectors (Miyato et al. 2017); 0: none.
     config.adversarial = 0.0
     config.xla = False  # compile the recurrent layers, once for each length of a batch

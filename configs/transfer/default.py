@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 def get_config() -> ConfigDict:
     """All fields, with the values of the built-in experiment."""
     config = ConfigDict()
-    config.seed = 0
+    config.seed = 0  # of weights, order and augmentation
     # mirrored: all devices of this machine; multi_worker: the processes of TF_CONFIG.
     config.distribute = "none"
     config.mode = "freeze"  # the head alone is trained; "finetune": the network too
@@ -22,8 +22,8 @@ def get_config() -> ConfigDict:
     config.data.test = ""  # class folders to score besides
     config.data.val_share = 0.2  # of the training pictures, if there is no val folder
     config.data.drawn_train = 240  # pictures drawn for each split if root is ""
-    config.data.drawn_val = 120
-    config.data.drawn_test = 120
+    config.data.drawn_val = 120  # likewise
+    config.data.drawn_test = 120  # likewise
     config.data.preparation = "squash"  # the whole picture; "crop": its middle
     config.data.tfds_folder = ""  # where TFDS keeps its sets; "": its usual place
     config.data.cache = ""  # folder of picture features; "": ~/.cache/kerasdl
@@ -35,7 +35,7 @@ def get_config() -> ConfigDict:
     config.augment.variants = 2  # views of a picture when features are cached
 
     config.model = ConfigDict()
-    config.model.backbone = "efficientnet_lite0"
+    config.model.backbone = "efficientnet_lite0"  # or one of list_backbones()
     config.model.image_size = 128  # pixels; 0: the backbone's own
     config.model.dropout = 0.0  # on the features, before the head
     config.model.freeze = "none"  # of "finetune": none, all, stages:N or regex:PATTERN
@@ -45,18 +45,18 @@ def get_config() -> ConfigDict:
     config.cache_features = True  # of "freeze": features once a picture and view
     config.probe_steps = 0  # of "finetune": steps that fit the head before it begins
 
-    config.epochs = 25
-    config.batch_size = 16
+    config.epochs = 25  # at most
+    config.batch_size = 16  # pictures
     config.optimizer = "adamw"  # or "sgd"
-    config.learning_rate = 1e-2
+    config.learning_rate = 1e-2  # at the start
     config.momentum = 0.9  # of "sgd"
     config.schedule = "cosine"  # to 0 over `epochs`; or "step"
     config.warmup = 0.0  # epochs, of "cosine"
     config.rate_decay = 0.1  # of "step", each `decay_every` epochs
-    config.decay_every = 7
-    config.weight_decay = 0.0
+    config.decay_every = 7  # epochs
+    config.weight_decay = 0.0  # of kernels, not of biases and BatchNorm
     config.clip_norm = 0.0  # of the whole gradient; 0: none
-    config.label_smoothing = 0.0
+    config.label_smoothing = 0.0  # share of each target that is spread over all classes
     config.class_weights = "none"  # or "balanced"
     config.monitor = "val/loss"  # chooses the epoch that is kept
     config.patience = 0  # epochs without a better one before stopping; 0: never

@@ -47,7 +47,7 @@ def train(job: str, main: Callable[[], object] | None = None) -> None:
 
 def _help(spec: "JobSpec") -> str:
     """What a command does, its flags, and the fields of its config."""
-    from kerasdl.training.config import describe_fields
+    from kerasdl.training.fields import describe_fields
 
     text = sys.modules["__main__"].__doc__ or ""
     return (

@@ -3,14 +3,12 @@
 Nothing here imports TensorFlow, so a wrong value is answered at once.
 """
 
-import ast
 import csv
 import difflib
 import importlib.util
 import io
 import math
 import os
-import re
 import runpy
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -103,32 +101,6 @@ def read_config(path: str | os.PathLike) -> ConfigDict:
         return runpy.run_path(str(file))["get_config"]()
     except Exception as error:  # a config file is Python: it may raise anything
         raise InputError(f"{file}: not a config: {error!r}.") from error
-
-
-def describe_config(path: str) -> tuple[str, str]:
-    """What a config's docstring says, and the headline figure that its last line holds.
-
-    The figure is `low ← median → high` over seeds if there are several; "" if nothing was
-    measured. The page of results holds the same figures, which a test compares.
-    """
-    text = ast.get_docstring(ast.parse(find_config(path).read_text("utf-8"))) or ""
-    text, _, headline = text.partition("\n\nHeadline: ")
-    return text, headline
-
-
-def describe_fields(path: str) -> list[str]:
-    """A line for each field of a config: its name, its value, its file's comment."""
-    comments = dict(
-        re.findall(
-            r"^ *config\.([\w.]+) = [^#\n]*# (.+)$", find_config(path).read_text(), re.M
-        )
-    )
-    fields = flatten(read_config(path).to_dict())
-    width = 2 + max(len(f"{name}={value}") for name, value in fields.items())
-    return [
-        f"  {f'{name}={value}':{min(width, 36)}}  {comments.get(name, '')}".rstrip()
-        for name, value in fields.items()
-    ]
 
 
 def with_config_argument(argv: Sequence[str]) -> list[str]:
