@@ -26,7 +26,7 @@ from kerasdl.export.artefact import (
     as_tensors,
 )
 from kerasdl.export.litert_text import SentenceEncoder
-from kerasdl.export.tflite_file import runners
+from kerasdl.export.tflite_file import check_attached, runners
 from kerasdl.files import open_regular
 from kerasdl.prediction.predictor import Answer, class_answers
 from kerasdl.weights.archives import open_archive
@@ -127,7 +127,8 @@ def read_appended(path: str | Path) -> tuple[dict[str, Any], dict[str, str]]:
     """The metadata and the text files that a TFLite file carries.
 
     Raises:
-        InputError: The file cannot be read, is no TFLite model, or carries none.
+        InputError: The file cannot be read, is no TFLite model, carries none, or the
+            files of another model.
     """
     with open_regular(path) as file:
         header = file.read(8)
@@ -142,6 +143,9 @@ def read_appended(path: str | Path) -> tuple[dict[str, Any], dict[str, str]]:
                 metadata = json.loads(files[METADATA])
                 if not isinstance(metadata, dict):
                     raise Damaged(f"{METADATA} is no object")
+                start = min(entry.header_offset for entry in archive.infolist())
+                others = {name: files[name] for name in files if name != METADATA}
+                check_attached(file, start, metadata, others)
         except Damaged as error:
             raise InputError(
                 f"{path}: expected a model written by export.tflite, whose appended zip "

@@ -196,6 +196,21 @@ def file_entry(path: Path) -> dict[str, Any]:
     return {"bytes": path.stat().st_size, "sha256": digest}
 
 
+def check_files(folder: Path, files: Mapping[str, Any]) -> None:
+    """Compares the files of a folder with what its manifest says of them.
+
+    Raises:
+        InputError: A file is missing or another one, or lies elsewhere.
+    """
+    for name, written in files.items():
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise InputError(f"{folder / MANIFEST}: names the file {name!r} elsewhere.")
+        if not (folder / name).is_file() or file_entry(folder / name) != written:
+            raise InputError(
+                f"{folder / name}: not the file that the manifest describes."
+            )
+
+
 def verify(path: str | Path) -> dict[str, Any]:
     """Checks an export again, anywhere, by the manifest that was written with it.
 
@@ -229,13 +244,7 @@ def verify(path: str | Path) -> dict[str, Any]:
         raise InputError(
             f"{folder / MANIFEST}: expected the manifest of {path.name}: {error!r}."
         ) from error
-    for name, written in files.items():
-        if Path(name).is_absolute() or ".." in Path(name).parts:
-            raise InputError(f"{folder / MANIFEST}: names the file {name!r} elsewhere.")
-        if not (folder / name).is_file() or file_entry(folder / name) != written:
-            raise InputError(
-                f"{folder / name}: not the file that the manifest describes."
-            )
+    check_files(folder, files)
     cases = load_cases(folder / Path(proof).name)
     outputs, report = run_cases(path, cases, needs=entry.get("requires", ()))
     comparisons = compare_cases(cases, outputs, tolerances)

@@ -1,5 +1,6 @@
 """Prediction from a SavedModel: TensorFlow, no layer or model of kerasdl."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from kerasdl.data.pictures.decoding import as_jpeg_or_png, decode_picture
 from kerasdl.data.vocabulary import read_class_names
 from kerasdl.errors import InputError
 from kerasdl.export.artefact import LABELS, SIGNATURE, Artefact, as_tensors
+from kerasdl.export.proof import MANIFEST, check_files
 from kerasdl.prediction.predictor import Answer, class_answers
 from kerasdl.training.command import import_tensorflow
 
@@ -25,7 +27,8 @@ class ServedModel(Artefact):
 
     Raises:
         InputError: The folder holds no SavedModel with the signature `serving_default`
-            on encoded pictures, on texts or on tensors of numbers.
+            on encoded pictures, on texts or on tensors of numbers; or a file of it is
+            not the one that its manifest describes, if it has one.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -41,6 +44,7 @@ class ServedModel(Artefact):
                 hint = f"; its newest version is {path / max(versions, key=int)}"
             raise InputError(f"{path}: no saved_model.pb in this folder{hint}.")
 
+        check_files(path, _files_of(path / MANIFEST))
         import_tensorflow()
         import tensorflow as tf
 
@@ -95,3 +99,15 @@ class ServedModel(Artefact):
             name: value.decode() if isinstance(value, bytes) else value.tolist()
             for name, value in first.items()
         }
+
+
+def _files_of(manifest: Path) -> dict[str, Any]:
+    """The files that a manifest describes; none of a SavedModel of anyone else."""
+    try:
+        return dict(json.loads(manifest.read_text(encoding="utf-8"))["files"])
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(
+            f"{manifest}: not the manifest of an export: {error!r}."
+        ) from error

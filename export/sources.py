@@ -7,6 +7,7 @@ from typing import Any
 from kerasdl.data.captions.vocabulary import CaptionVocabulary
 from kerasdl.errors import InputError
 from kerasdl.export.subject import Request, Subject
+from kerasdl.weights.keras_file import check_keras_file
 
 
 def open_subject(model: Any, request: Request) -> Subject:
@@ -58,6 +59,7 @@ def _load(path: Path, compiled: bool) -> Any:
     # Registers the classes that the file may name.
     importlib.import_module("kerasdl.layers")
     importlib.import_module("kerasdl.models.captioner")
+    check_keras_file(path)
     try:
         return keras.saving.load_model(path, compile=compiled)
     except Exception as error:  # a damaged file raises any of a dozen kinds

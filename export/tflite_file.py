@@ -1,16 +1,18 @@
 """A `.tflite` file: its operations, and what is appended to it."""
 
+import hashlib
 import json
 import threading
 import zipfile
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from kerasdl.errors import InputError
+from kerasdl.weights.damage import Damaged
 
 METADATA = "metadata.json"
 # A zip's entries carry a time; a fixed one keeps the file a function of the model.
@@ -59,8 +61,39 @@ def check_builtin(found: Mapping[str, int]) -> None:
 
 
 def attach(path: Path, metadata: Mapping[str, Any], files: Mapping[str, str]) -> None:
-    """Appends what a predictor must know as a zip, which the runtime does not see."""
+    """Appends what a predictor must know as a zip, which the runtime does not see.
+
+    The metadata tie the files to the model by their digests, `sha256` by name, of which
+    the model's is `""`.
+    """
+    parts = {"": path.read_bytes(), **{n: t.encode() for n, t in files.items()}}
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in parts.items()}
+    metadata = {**metadata, "sha256": digests}
     append_files(path, {METADATA: json.dumps(metadata, indent=2), **files})
+
+
+def check_attached(
+    model: BinaryIO, size: int, metadata: Mapping[str, Any], files: Mapping[str, str]
+) -> None:
+    """Compares a model and the files appended to it with what `attach` noted.
+
+    Args:
+        model: The whole file.
+        size: Where its zip begins.
+        metadata: As it holds them; those that an older version wrote have no digests.
+        files: The others by name.
+
+    Raises:
+        Damaged: A file is not the one that was exported with the model.
+    """
+    digests = metadata.get("sha256")
+    if digests is None:
+        return
+    model.seek(0)
+    parts = {"": model.read(size), **{n: t.encode() for n, t in files.items()}}
+    found = {name: hashlib.sha256(data).hexdigest() for name, data in parts.items()}
+    if found != digests:
+        raise Damaged("its model and the files appended to it do not belong together")
 
 
 def append_files(path: Path, files: Mapping[str, str]) -> None:

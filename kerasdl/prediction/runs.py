@@ -17,6 +17,7 @@ from kerasdl.errors import InputError
 from kerasdl.models.captioner import ImageCaptioner
 from kerasdl.prediction.predictor import Answer, Picture, Predictor, class_answers
 from kerasdl.runs import check_digests, read_run
+from kerasdl.weights.keras_file import check_keras_file
 
 # Importing them registers the classes that a model.keras may name.
 _REGISTERING = (
@@ -67,6 +68,7 @@ def load_model(path: Path) -> keras.Model:
     """
     for module in _REGISTERING:
         importlib.import_module(module)
+    check_keras_file(path)
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # a damaged archive raises any of a dozen kinds

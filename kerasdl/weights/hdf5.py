@@ -106,7 +106,10 @@ def _check_dataset(name: str, dataset) -> int:
         code = creation.get_filter(index)[0]
         if code not in _FILTERS:
             raise Damaged(f"{shown(name)} needs filter {code}; expected {_FILTERS}")
-    if dataset.dtype.kind not in "fiu" or dataset.dtype.subdtype is not None:
+    # Keras writes bfloat16 as two bytes without a type, and says so in an attribute.
+    half = dataset.dtype == "V2" and dataset.attrs.get("dtype") == "bfloat16"
+    plain = dataset.dtype.kind in "fiu" and dataset.dtype.subdtype is None
+    if not (plain or half):
         raise Damaged(f"{shown(name)} is of type {dataset.dtype}, expected numbers")
     if dataset.shape is None:
         raise Damaged(f"{shown(name)} has no shape")

@@ -254,6 +254,32 @@ def test_files_that_are_no_exports(tflite, tmp_path):
         with pytest.raises(InputError, match=r"m\.tflite: metadata\.json: input: "):
             DeviceModel(path)
     path.write_bytes(b"\0\0\0\0TFL3" + b"\0" * 64)
-    append_files(path, read_appended(tflite[0])[1])
+    metadata, files = read_appended(tflite[0])
+    append_files(path, files)
+    with pytest.raises(InputError, match="do not belong together"):
+        DeviceModel(path)
+    path.write_bytes(b"\0\0\0\0TFL3" + b"\0" * 64)
+    del metadata["sha256"]
+    append_files(path, {**files, "metadata.json": json.dumps(metadata)})
     with pytest.raises(InputError, match="not a model that LiteRT can run"):
         DeviceModel(path)
+
+
+def test_another_vocabulary_or_model_is_refused(tflite, tmp_path):
+    """Words in another order would be wrong captions without an error."""
+    path, (metadata, files) = tmp_path / "m.tflite", read_appended(tflite[0])
+    data = tflite[0].read_bytes()
+    with zipfile.ZipFile(tflite[0]) as archive:
+        bare = data[: archive.infolist()[0].header_offset]
+    words = files["vocab.txt"].splitlines(keepends=True)
+    swapped = "".join([*words[:-2], words[-1], words[-2]])
+    changed = bytearray(bare)
+    changed[len(bare) // 2] ^= 1
+    for model, vocabulary in ((bare, swapped), (changed, files["vocab.txt"])):
+        path.write_bytes(model)
+        append_files(path, {**files, "vocab.txt": vocabulary})
+        with pytest.raises(InputError, match=r"m\.tflite: .* do not belong together"):
+            DeviceModel(path)
+    path.write_bytes(bare)
+    append_files(path, files)
+    assert DeviceModel(path).metadata == metadata

@@ -68,6 +68,11 @@ def test_saved_model(workdir, picture, tmp_path):
         list(trained.predict(picture)["probabilities"].values()),
         atol=0.02,
     )
+    assert kerasdl.load(version).predict(picture)["label"]
+    labels = version / "assets" / "labels.txt"
+    labels.write_text("".join(sorted(labels.open(), reverse=True)))
+    with pytest.raises(InputError, match=r"labels\.txt: not the file that the manifest"):
+        kerasdl.load(version)
 
 
 @pytest.mark.parametrize("quantize", ["none", "float16", "dynamic", "int8"])
