@@ -137,15 +137,7 @@ def test_tflite_runs_without_tensorflow(lstm_run, sentences, tmp_path):
     np.testing.assert_allclose(got, probabilities, atol=1e-5)
 
 
-REFUSED = pytest.mark.xfail(
-    strict=True, reason="TFLite's converter refuses a StridedSlice of this model's graph"
-)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(m, marks=REFUSED) if m == "bilstm" else m for m in MODELS],
-)
+@pytest.mark.parametrize("name", MODELS)
 def test_every_model_converts_to_built_in_operations(name, tmp_path):
     run = make_run(tmp_path / name, name)
     manifest = export_tflite(run, tmp_path / "m.tflite", examples=30)

@@ -117,11 +117,11 @@ def test_it_captions_from_python(finished, folder):
     assert f"[test] {caption}\n" in done.stdout
 
 
-def test_started_again_it_trains_no_more(finished, folder):
+def test_started_again_it_trains_no_more(run_here, finished, folder):
     workdir, _ = finished
     before = (workdir / "checkpoints" / "latest.npz").read_bytes()
     metrics = (workdir / "metrics.json").read_text()
-    done = run(folder, workdir)
+    done = run_here(command(folder, workdir))
     assert done.returncode == 0
     assert (workdir / "checkpoints" / "latest.npz").read_bytes() == before
     assert (workdir / "metrics.json").read_text() == metrics
@@ -132,6 +132,7 @@ def weights(workdir):
         return {name: stored[name] for name in stored.files if name[0].isdigit()}
 
 
+@pytest.mark.slow  # tests/faults kills every trainer
 def test_sigkill_and_a_new_start_end_with_the_same_bits(finished, folder, tmp_path):
     workdir = tmp_path / "w"
     process = subprocess.Popen(
@@ -154,14 +155,14 @@ def test_sigkill_and_a_new_start_end_with_the_same_bits(finished, folder, tmp_pa
         np.testing.assert_array_equal(value, got[name], err_msg=name)
 
 
-def test_another_config_in_the_same_folder_is_one_line(finished, folder):
-    done = run(folder, finished[0], "--config.seed=1")
+def test_another_config_in_the_same_folder_is_one_line(run_here, finished, folder):
+    done = run_here(command(folder, finished[0], "--config.seed=1"))
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "seed (0 -> 1)" in done.stderr
 
 
-def test_too_many_broken_pictures_end_the_run(folder, tmp_path):
+def test_too_many_broken_pictures_end_the_run(run_here, folder, tmp_path):
     root = tmp_path / "few"
     root.mkdir()
     rows = ["image,caption,split"]
@@ -170,7 +171,7 @@ def test_too_many_broken_pictures_end_the_run(folder, tmp_path):
         rows.append(f"{number}.png,a scene,train")
     (root / "2.png").write_bytes(b"not a picture")
     (root / "captions.csv").write_text("\n".join(rows) + "\n")
-    done = run(root, tmp_path / "w")
+    done = run_here(command(root, tmp_path / "w"))
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("error: 1 of 4 train pictures")
     assert not os.path.exists(tmp_path / "w" / "model.keras")

@@ -84,18 +84,18 @@ def test_the_run_stylises_other_pictures(finished, tmp_path):
         assert (np.asarray(result) != image).mean() > 0.5
 
 
-def test_started_again_it_ends_with_the_same_picture(finished):
+def test_started_again_it_ends_with_the_same_picture(run_here, finished):
     workdir, _ = finished
     before = (workdir / "result.png").read_bytes()
     metrics = json.loads((workdir / "metrics.json").read_text())
-    done = run(workdir)
+    done = run_here(command(workdir))
     assert done.returncode == 0, done.stderr
     assert f"going on from iteration {ITERATIONS}" in done.stderr
     assert (workdir / "result.png").read_bytes() == before
     assert json.loads((workdir / "metrics.json").read_text()) == metrics
 
 
-def test_ctrl_c_keeps_the_picture_and_the_run_goes_on(finished, tmp_path):
+def test_ctrl_c_keeps_the_picture_and_the_run_goes_on(run_here, finished, tmp_path):
     process = subprocess.Popen(command(tmp_path), stderr=subprocess.PIPE, text=True)
     rows = tmp_path / "metrics.jsonl"
     give_up = time.monotonic() + 120
@@ -108,7 +108,7 @@ def test_ctrl_c_keeps_the_picture_and_the_run_goes_on(finished, tmp_path):
     assert "SIGINT: the picture so far is " in stderr.splitlines()[-1]
     assert (tmp_path / "result.png").exists()
     assert not (tmp_path / "metrics.json").exists()
-    again = run(tmp_path)
+    again = run_here(command(tmp_path))
     assert again.returncode == 0, again.stderr
     assert "going on from iteration" in again.stderr
     whole, _ = finished
@@ -129,8 +129,8 @@ def test_ctrl_c_keeps_the_picture_and_the_run_goes_on(finished, tmp_path):
         ("--config.content=none.jpg", "error: none.jpg: cannot be read: No such file"),
     ],
 )
-def test_a_wrong_flag_is_one_line(tmp_path, flag, line):
-    done = run(tmp_path / "w", flag)
+def test_a_wrong_flag_is_one_line(run_here, tmp_path, flag, line):
+    done = run_here(command(tmp_path / "w", flag))
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith(line)
     assert "Traceback" not in done.stderr

@@ -84,9 +84,9 @@ def test_it_writes_what_it_promises(finished):
     assert "unknown word" in page
 
 
-def test_predictions_of_a_file(finished, folder):
+def test_predictions_of_a_file(run_here, finished, folder):
     workdir, _ = finished
-    done = run(workdir, f"--predict={folder}/unlabelled.txt")
+    done = run_here(command(workdir, f"--predict={folder}/unlabelled.txt"))
     assert done.returncode == 0, done.stderr
     assert (workdir / "predictions.txt").read_text() == done.stdout
     labels = done.stdout.splitlines()
@@ -99,29 +99,35 @@ def test_predictions_of_a_file(finished, folder):
     assert right == pytest.approx(metrics["test/accuracy"])
 
 
-def test_bad_lines_of_a_file_to_predict(finished, folder, tmp_path):
+def test_bad_lines_of_a_file_to_predict(run_here, finished, folder, tmp_path):
     workdir, _ = finished
     (tmp_path / "f.txt").write_text("the food was good .\n\nthe room\0 was bad .\n")
-    done = run(workdir, f"--predict={tmp_path}/f.txt")
+    done = run_here(command(workdir, f"--predict={tmp_path}/f.txt"))
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith(f"error: {tmp_path}/f.txt: line 3: ")
 
 
-def test_a_blank_line_to_predict_gets_an_empty_answer(finished, folder, tmp_path):
+def test_a_blank_line_to_predict_gets_an_empty_answer(
+    run_here, finished, folder, tmp_path
+):
     workdir, _ = finished
     (tmp_path / "f.txt").write_text("the food was good .\n\nthe room was bad .\n")
-    done = run(workdir, f"--predict={tmp_path}/f.txt")
+    done = run_here(command(workdir, f"--predict={tmp_path}/f.txt"))
     assert done.returncode == 0
     first, blank, last = done.stdout.splitlines()
     assert blank == "" and first and last
 
 
-def test_how_to_read_a_file_to_predict_is_not_of_the_run(finished, folder, tmp_path):
+def test_how_to_read_a_file_to_predict_is_not_of_the_run(
+    run_here, finished, folder, tmp_path
+):
     """A finished run is not trained again, nor refused, for skipping bad lines now."""
     workdir, _ = finished
     (tmp_path / "f.txt").write_text("the food was good .\nthe room\0 was bad .\n")
-    done = run(
-        workdir, f"--predict={tmp_path}/f.txt", "--config.data.skip_bad_lines=True"
+    done = run_here(
+        command(
+            workdir, f"--predict={tmp_path}/f.txt", "--config.data.skip_bad_lines=True"
+        )
     )
     assert done.returncode == 0, done.stderr
     first, bad = done.stdout.splitlines()
@@ -130,8 +136,10 @@ def test_how_to_read_a_file_to_predict_is_not_of_the_run(finished, folder, tmp_p
     assert "epoch" not in done.stderr
 
 
-def test_another_config_in_the_same_folder_is_one_line(finished, folder):
-    done = run(finished[0], f"--config.data.root={folder}", *SMALL, "--config.seed=1")
+def test_another_config_in_the_same_folder_is_one_line(run_here, finished, folder):
+    done = run_here(
+        command(finished[0], f"--config.data.root={folder}", *SMALL, "--config.seed=1")
+    )
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "seed (0 -> 1)" in done.stderr
@@ -158,8 +166,8 @@ def test_another_config_in_the_same_folder_is_one_line(finished, folder):
         (["--config.data.test=/nowhere.txt"], 1, "data.test needs --config.data.root"),
     ],
 )
-def test_wrong_arguments_are_one_line(tmp_path, arguments, code, message):
-    done = run(tmp_path / "w", *arguments)
+def test_wrong_arguments_are_one_line(run_here, tmp_path, arguments, code, message):
+    done = run_here(command(tmp_path / "w", *arguments))
     assert done.returncode == code, done.stderr
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1 and message in errors[0]
@@ -171,6 +179,7 @@ def weights(workdir):
         return {name: stored[name] for name in stored.files if name[0].isdigit()}
 
 
+@pytest.mark.slow  # tests/faults kills every trainer
 def test_sigkill_and_a_new_start_end_with_the_same_bits(finished, folder, tmp_path):
     workdir = tmp_path / "w"
     arguments = (f"--config.data.root={folder}", *SMALL)
@@ -194,14 +203,16 @@ def test_sigkill_and_a_new_start_end_with_the_same_bits(finished, folder, tmp_pa
         np.testing.assert_array_equal(value, got[name], err_msg=name)
 
 
-def test_several_models_and_their_table(folder, tmp_path):
+def test_several_models_and_their_table(run_here, folder, tmp_path):
     workdir = tmp_path / "w"
-    done = run(
-        workdir,
-        "--config=configs/text/all.py",
-        f"--config.data.root={folder}",
-        "--config.models=bag_of_words,average",
-        "--config.epochs=2",
+    done = run_here(
+        command(
+            workdir,
+            "--config=configs/text/all.py",
+            f"--config.data.root={folder}",
+            "--config.models=bag_of_words,average",
+            "--config.epochs=2",
+        )
     )
     assert done.returncode == 0, done.stderr
     metrics = json.loads((workdir / "metrics.json").read_text())

@@ -159,12 +159,14 @@ def assert_same_weights(one, other):
 
 
 def test_fine_tuning_in_two_parts_ends_with_the_same_bits(
-    finetuned, folder, finished, tmp_path
+    run_here, finetuned, folder, finished, tmp_path
 ):
     compare = f"--config.report.compare={finished[0]}"
     for epochs in (1, EPOCHS):
-        done = run(
-            folder, tmp_path / "w", *FINETUNE, compare, f"--config.epochs={epochs}"
+        done = run_here(
+            command(
+                folder, tmp_path / "w", *FINETUNE, compare, f"--config.epochs={epochs}"
+            )
         )
         assert done.returncode == 0, done.stderr
     assert "going on from epoch 1" in done.stderr
@@ -215,8 +217,8 @@ def test_sigkill_and_a_new_start_end_with_the_same_bits(
         ("--config.no_field=1", 2, "no_field"),
     ],
 )
-def test_a_wrong_flag_is_one_line(folder, tmp_path, argument, code, message):
-    done = run(folder, tmp_path / "w", argument)
+def test_a_wrong_flag_is_one_line(run_here, folder, tmp_path, argument, code, message):
+    done = run_here(command(folder, tmp_path / "w", argument))
     assert done.returncode == code
     assert message in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr

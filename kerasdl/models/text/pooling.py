@@ -84,7 +84,8 @@ class AttentionPooling(keras.layers.Layer):
     def call(self, vectors, mask):
         """Returns the pooled vectors."""
         weights = self.weights_of(vectors, mask)
-        return tf.reduce_sum(weights[:, :, tf.newaxis] * vectors, axis=1)
+        # TFLite has no built-in operation for `[:, :, tf.newaxis]` of these weights.
+        return tf.reduce_sum(tf.expand_dims(weights, 2) * vectors, axis=1)
 
     def get_config(self):
         """Returns the constructor's arguments."""
