@@ -180,7 +180,7 @@ def certify(
     Example:
 
     >>> import keras, kerasdl
-    >>> kerasdl.certify(keras.layers.LSTM(8), show=False).passed
+    >>> kerasdl.certify(keras.layers.LSTM(8), long=20, show=False).passed
     True
     """
     network = None if kind is None else _network(kind)

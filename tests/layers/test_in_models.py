@@ -131,6 +131,7 @@ def test_an_exported_model_converts_to_litert_built_ins(name, length, tmp_path):
     np.testing.assert_allclose(actual, model(ids), rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow  # two processes with two devices; tests/training has the steps alone
 def test_two_replicas_train_as_one(tmp_path):
     """A step of two replicas under MirroredStrategy is a step on their joined batch."""
     script = tmp_path / "replicas.py"

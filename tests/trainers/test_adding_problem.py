@@ -11,7 +11,7 @@ def test_both_models_learn_a_short_problem_and_are_drawn(tmp_path):
         [
             sys.executable,
             *("-m", "kerasdl.trainers.adding_problem", f"--workdir={workdir}"),
-            *("--config.steps=4", "--config.units=16", "--config.epochs=6"),
+            *("--config.steps=4", "--config.units=16", "--config.epochs=4"),
             "--config.val_sequences=300",
         ],
         capture_output=True,
