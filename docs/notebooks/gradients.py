@@ -32,8 +32,7 @@ upstream[:, -1] = random.normal(size=(SAMPLES, UNITS))
 def left(layer):
     """The median share of the gradient that is left, from the last step backwards."""
     norms = layer.gradient_norms(x, upstream)
-    norms = norms[-1] if isinstance(norms, tuple) else norms  # of an LSTM: the cell's
-    shares = np.asarray(norms)[:, ::-1]
+    shares = np.asarray(norms.get("gamma", norms["delta"]))[:, ::-1]
     return np.median(shares / shares[:, :1], axis=0)
 
 

@@ -52,7 +52,7 @@ assert difference < 1e-6
 # Everything of Keras works on it: `compile`, `fit`, saving, loading.
 
 # %%
-ours.compile(keras.optimizers.Adam(1e-2), "binary_crossentropy", ["accuracy"])
+ours.compile(keras.optimizers.Adam(1e-2), "binary_crossentropy", metrics=["accuracy"])
 history = ours.fit(x, y, epochs=6, validation_split=0.2, verbose=0)
 print(f"validation accuracy: {history.history['val_accuracy'][-1]:.3f}")
 assert history.history["val_accuracy"][-1] > 0.8

@@ -3,6 +3,8 @@
 Constructor, weights, configuration, states and dropout masks are Keras's, by inheritance.
 """
 
+import inspect
+
 import keras
 import tensorflow as tf
 
@@ -69,6 +71,26 @@ def _weights(cell):
     ]
 
 
+def _show_arguments(cls, *more):
+    """Makes `help` and `inspect.signature` show the arguments of the Keras class.
+
+    Args:
+        cls: a class of ours, which passes them on as `*args, **kwargs`; a subclass of
+            a user's that has an `__init__` of its own shows that.
+        *more: names of further arguments, None by default.
+    """
+    if not cls.__module__.startswith("kerasdl."):
+        if "__init__" in vars(cls):
+            cls.__signature__ = None
+        return
+    theirs = next(base for base in cls.__mro__ if base.__module__.startswith("keras."))
+    *shared, others = inspect.signature(theirs).parameters.values()
+    shared += [
+        inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=None) for n in more
+    ]
+    cls.__signature__ = inspect.Signature([*shared, others])
+
+
 class RecurrentCell:
     """What makes a Keras cell one of ours; stands before it among the base classes.
 
@@ -77,6 +99,10 @@ class RecurrentCell:
     """
 
     op_step = None
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        _show_arguments(cls)
 
     def __init__(self, units, *args, **kwargs):
         _check_units(units)
@@ -107,6 +133,10 @@ class RecurrentLayer:
     """
 
     op = op_norms = None
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        _show_arguments(cls, "recompute")
 
     def __init__(self, units, *args, recompute=None, **kwargs):
         _check_units(units)
