@@ -3,7 +3,7 @@
 Rounding a kernel to 8 bits does not only add noise to the outputs: it moves the mean of
 each channel, by an amount that later layers add up. Over a few real pictures that shift
 is measured, layer after layer, each with all those before it already corrected, and is
-taken away where the channel has its bias. Reference: Nagel et al., Data-Free Quantization
+taken away from the channel's bias. Reference: Nagel et al., Data-Free Quantization
 Through Weight Equalization and Bias Correction, 2019, section 4.2, with measured instead
 of derived expectations.
 """

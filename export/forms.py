@@ -192,7 +192,7 @@ def rebuilt(
 
 
 def with_our_layers(model: keras.Model) -> keras.Model:
-    """`kerasdl.layers.from_keras`, or the model where one of its layers has no match."""
+    """`kerasdl.layers.from_keras`, or the model if one of its layers has no match."""
     try:
         return from_keras(model)
     except ValueError:

@@ -357,7 +357,7 @@ def of_any_batch(answer: Callable) -> Callable:
     """`answer`, from pictures (N, ...) to outputs by name, that takes N = 0 too.
 
     TensorFlow's optimiser moves a BatchNorm's factor before a convolution, and fails to
-    where there are no samples; so an empty batch is answered with one blank sample.
+    if there are no samples; so an empty batch is answered with one blank sample.
     """
     import tensorflow as tf
 

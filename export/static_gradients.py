@@ -155,7 +155,7 @@ def _transpose(op, d_z):
 
 
 def _gather(op, d_z):
-    """Rows of a table, summed where a row was taken more than once."""
+    """Rows of a table, summed if a row was taken more than once."""
     table, ids = op.inputs[:2]
     rows = tf.reshape(d_z, (-1, *table.shape[1:]))
     sums = tf.math.unsorted_segment_sum(rows, tf.reshape(ids, [-1]), table.shape[0])

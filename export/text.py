@@ -3,7 +3,7 @@
 The SavedModel splits at ASCII white space with `tf.strings.split` and looks words up in
 a table of its own, so that TensorFlow alone serves it. A run on raw text (its tokenizer's
 kind is "text") puts TensorFlow Text's operations into the graph; such a SavedModel loads
-only where `tensorflow_text` is imported, and says so in `assets/requirements.txt`.
+only if `tensorflow_text` is imported, and says so in `assets/requirements.txt`.
 """
 
 import contextlib
@@ -128,7 +128,7 @@ class TextJob(Job):
         def classify_text(text):
             tokens = module.table(split_in_graph(text, self.tokenizer))
             ids = tokens.to_tensor(PADDING)
-            # A column more: reductions over time have something to reduce where no
+            # A column more: reductions over time have something to reduce if no
             # sentence has a token.
             return classify(tf.pad(ids, [[0, 0], [0, 1]], constant_values=PADDING))
 

@@ -108,7 +108,7 @@ def is_full(error: Exception, path: Path) -> bool:
 
 
 def _free(path: Path) -> int:
-    """Bytes free where `path` is to be, or a large number where nobody can tell."""
+    """Bytes free where `path` is to be, or a large number if nobody can tell."""
     for folder in (path, *path.parents):
         with contextlib.suppress(OSError):
             return shutil.disk_usage(folder).free

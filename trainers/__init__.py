@@ -1,4 +1,4 @@
-"""One command a job: `python -m kerasdl.trainers.captioning --workdir=DIR`."""
+"""One command for each job: `python -m kerasdl.trainers.captioning --workdir=DIR`."""
 
 import sys
 

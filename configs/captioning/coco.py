@@ -5,7 +5,7 @@
 
 An LSTM with additive attention over the 7 x 7 grid of EfficientNet-Lite0, cross-entropy,
 then self-critical training on CIDEr. The features of 123,287 pictures take 31 GB on disk
-(62,720 float32 numbers a picture). docs/captioning.md says how long it takes, and what
+(62,720 float32 numbers per picture). docs/captioning.md says how long it takes, and what
 stands between it and published figures.
 """
 

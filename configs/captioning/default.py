@@ -61,7 +61,7 @@ def get_config() -> ConfigDict:
     config.batch_size = 64  # captions
     config.learning_rate = 2e-3  # of Adam, at the start
     config.schedule = "cosine"  # to 0 over `epochs`; or "exponential"
-    config.rate_decay = 1.0  # of "exponential", an epoch
+    config.rate_decay = 1.0  # of "exponential", per epoch
     config.label_smoothing = 0.0  # share of each target that is spread over all words
     config.scheduled_sampling = 0.0  # share of the model's own input words, at the end
     config.self_critical = ConfigDict()

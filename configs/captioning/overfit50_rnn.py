@@ -3,7 +3,7 @@
     python -m kerasdl.trainers.captioning --config=configs/captioning/overfit50_rnn.py \
         --config.data.root=COCO_FOLDER --workdir=runs/overfit50_rnn
 
-As `overfit50_lstm.py`, but for the cell and a rate decay of 0.95 an epoch.
+As `overfit50_lstm.py`, but for the cell and a rate decay of 0.95 per epoch.
 
 Headline: val/bleu1_single 0.235 (published 0.15; seed 0)
 """

@@ -62,7 +62,7 @@ def get_config() -> ConfigDict:
     config.learning_rate = 3e-3  # of Adam, at the start
     config.schedule = "cosine"  # to 0 over `epochs`; or "exponential"
     config.warmup = 0.0  # epochs of linear warm-up, of "cosine"
-    config.rate_decay = 1.0  # of "exponential", an epoch
+    config.rate_decay = 1.0  # of "exponential", per epoch
     config.weight_decay = 0.0  # of AdamW; 0: Adam
     config.clip_norm = 1.0  # of the whole gradient; 0: none
     config.label_smoothing = 0.0  # share of each target that is spread over all classes

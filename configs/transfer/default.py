@@ -42,7 +42,7 @@ def get_config() -> ConfigDict:
     config.model.update_batch_norm = True  # statistics of layers that are not frozen
 
     config.weights = ""  # the backbone's weights from a file; "": those it ships with
-    config.cache_features = True  # of "freeze": features once a picture and view
+    config.cache_features = True  # of "freeze": features once per picture and view
     config.probe_steps = 0  # of "finetune": steps that fit the head before it begins
 
     config.epochs = 25  # at most

@@ -4,6 +4,7 @@
         --config=configs/transfer/hymenoptera_finetune.py \
         --config.data.root=HYMENOPTERA_FOLDER --workdir=runs/finetune
 
+The recipe is that of PyTorch's tutorial "Transfer Learning for Computer Vision":
 SGD 1e-3 with momentum 0.9, x 0.1 every 7 of 25 epochs, batch 4, random resized crop and
 flip. Difference: EfficientNet-Lite0 for ResNet-18 (--config.model.backbone=resnet18 with
 --config.weights=FILE has that one).

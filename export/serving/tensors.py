@@ -3,7 +3,7 @@
 Row format, `{"instances": [row, ...]}`, has the batch axis outside; column format,
 `{"inputs": {name: tensor}}`, has it inside each tensor. Bytes are `{"b64": "..."}`.
 Source: TensorFlow Serving's documentation of its REST interface (tensorflow.org/tfx).
-One difference: no instances give no predictions, where TensorFlow Serving refuses them.
+One difference: no instances give no predictions, while TensorFlow Serving refuses them.
 """
 
 import base64

@@ -51,7 +51,7 @@ class Call:
 
     @property
     def rows(self) -> int:
-        """The size of the batch axis; 1 where there is none."""
+        """The size of the batch axis; 1 if there is none."""
         sizes = [len(value) for value in self.tensors.values() if value.ndim]
         return sizes[0] if self.batched and sizes else 1
 

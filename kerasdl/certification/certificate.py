@@ -39,7 +39,7 @@ class Row:
         limit: The largest error that passes.
         note: Why nothing was compared: what the layer does not take or give, or what it
             raised.
-        raised: Whether it raised where it should not.
+        raised: Whether it raised although it should not.
     """
 
     case: str

@@ -30,7 +30,7 @@ class Subject:
         units: H.
         weights: [W, U, b, b'], if they cannot be set.
         sizes: The (N, T) that it takes, 0 for any.
-        zero_masked: Whether its outputs are 0 where masked.
+        zero_masked: Whether its outputs are 0 at masked steps.
         reverse: Whether it runs a sequence from its end.
         takes_states: Whether it takes initial states.
         order: How many derivatives it gives: 0, 1 or 2.

@@ -1,4 +1,4 @@
-"""Words and their ids, and files of one name a line: vocabularies and class names.
+"""Words and their ids, and files with one name per line: vocabularies and class names.
 
 Imports nothing but the standard library, so that a predictor on a device can use it.
 """
@@ -220,7 +220,7 @@ def class_names_from_bytes(data: bytes, name: str = "labels.txt") -> tuple[str, 
 
 
 def read_class_names(path: str | os.PathLike) -> tuple[str, ...]:
-    """The class names in a file of one a line.
+    """The class names in a file with one per line.
 
     Raises:
         InputError: The file cannot be read, or as `class_names_from_bytes`.

@@ -27,10 +27,10 @@ def scored_tokens(caption: str) -> list[str]:
 
 
 def bleu1_single(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> float:
-    """Mean sentence BLEU of order 1 against one reference a picture.
+    """Mean sentence BLEU of order 1 against one reference per picture.
 
     For a hypothesis of c tokens and a reference of r, the modified unigram precision
-    times the brevity penalty, exp(1 - r / c) where c < r (Papineni et al. 2002, BLEU: a
+    times the brevity penalty, exp(1 - r / c) if c < r (Papineni et al. 2002, BLEU: a
     method for automatic evaluation of machine translation). A hypothesis without a token
     scores 0.
 

@@ -16,7 +16,7 @@ def caption_diversity(captions: Sequence[str]) -> dict[str, float]:
     """How varied a set of captions is.
 
     Args:
-        captions: N captions, one a picture, at least one.
+        captions: N captions, one per picture, at least one.
 
     Returns:
         `distinct_captions`, their number; `vocabulary_used`, the number of different

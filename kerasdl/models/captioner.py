@@ -15,7 +15,7 @@ def grid_pooling_matrix(height, width, grid):
     """Matrix that averages an (h, w) map to grid × grid bins.
 
     Bin i of a side of length n covers the rows ⌊i·n/grid⌋ to ⌈(i+1)·n/grid⌉, so bins
-    overlap by one row where the side does not divide (as adaptive pooling does).
+    overlap by one row if the side does not divide (as adaptive pooling does).
 
     Returns:
         float32 array (grid², height·width); rows sum to 1.

@@ -1,7 +1,7 @@
 """ResNet-18 in Keras, in the layout of torchvision's weights.
 
 Deep residual learning (He et al., 2015, https://arxiv.org/abs/1512.03385), Table 1, the
-18-layer column. Padding is symmetric as in PyTorch: where a stride is 2, Keras's 'same'
+18-layer column. Padding is symmetric as in PyTorch: if a stride is 2, Keras's 'same'
 would look at other pixels. Differences from torchvision: the classifier returns logits
 in either, and none is in the network.
 """
@@ -56,7 +56,7 @@ def logits(grid: keras.KerasTensor) -> keras.KerasTensor:
 def _basic_block(
     x: keras.KerasTensor, filters: int, strides: int, name: str
 ) -> keras.KerasTensor:
-    """Two 3 x 3 convolutions beside a shortcut, projected where shapes differ."""
+    """Two 3 x 3 convolutions beside a shortcut, projected if shapes differ."""
     shortcut = x
     if strides != 1 or x.shape[-1] != filters:
         shortcut = _convolve(x, filters, 1, strides, f"{name}_downsample")

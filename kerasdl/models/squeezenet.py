@@ -40,7 +40,7 @@ def features(images: keras.KerasTensor) -> keras.KerasTensor:
         images: (N, S, S, 3), BGR less the mean of ImageNet.
 
     Returns:
-        (N, h, w, 512), not negative; h = w = 13 where S is 227 or 224.
+        (N, h, w, 512), not negative; h = w = 13 if S is 227 or 224.
     """
     x = keras.layers.Conv2D(STEM_FILTERS, 3, 2, name="conv1")(images)
     x = keras.layers.Activation("relu", name="conv1_relu")(x)

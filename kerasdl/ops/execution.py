@@ -194,7 +194,7 @@ def compiled_pass(function, plan):
 def cudnn_mode(plan, inputs):
     """Returns what cuDNN calls the network if its kernels can run it here, else None.
 
-    They can where a GPU is present, outside XLA and exports, if the gates are tanh and σ,
+    They can if a GPU is present, outside XLA and exports, if the gates are tanh and σ,
     there is a bias, the steps are not written out, memory is not to be saved at the cost
     of time, and dropout, if any, is one mask for x_t.
 

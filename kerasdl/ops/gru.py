@@ -90,7 +90,7 @@ class GRUCell(GatedCell):
 
     @property
     def kept(self):
-        """See `Cell`: the gates, and q where it is not h_{t-1} itself that is reset."""
+        """See `Cell`: the gates, and q if it is not h_{t-1} itself that is reset."""
         return (3, 1) if self.reset_after else (3,)
 
     @property

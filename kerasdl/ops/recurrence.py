@@ -66,7 +66,7 @@ def run_sequence(
             again between them: memory O(√T) for about a third more time. "all" to keep
             nothing and have it run all of it again (for inference, in which a backward
             pass is possible but not expected).
-        use_cudnn: "auto" for cuDNN's kernels where `kerasdl.ops.execution.cudnn_mode`
+        use_cudnn: "auto" for cuDNN's kernels if `kerasdl.ops.execution.cudnn_mode`
             finds that they can run; True to insist on them; False for none.
 
     Returns:

@@ -15,7 +15,7 @@ def scan(
             t-th slice of each of `elements`.
         carry: list of tensors, the state before the first step.
         elements: list of tensors (T, ...), or of functions t -> the slice of step t.
-        emitted: list of `tf.TensorSpec`, one an emission of a step, without time axis.
+        emitted: list of `tf.TensorSpec`, one per emission of a step, without time axis.
         steps: T, a Python integer if it is known, else a scalar int32 tensor.
         reverse: run from t = T-1 down to 0. Emissions still lie at their own t.
         unroll: write the steps out instead of a loop; T must be a Python integer.

@@ -16,7 +16,7 @@ def predict_file(workdir: Path, path: Path, skip_bad_lines: bool = False) -> Pat
 
     Args:
         workdir: A finished run.
-        path: Sentences, one a line. A blank line gets an empty label, so that line k of
+        path: Sentences, one per line. A blank line gets an empty label, so that line k of
             the labels stays line k of the file.
         skip_bad_lines: Whether a bad line gets an empty label too, or ends the command.
 

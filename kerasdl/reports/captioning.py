@@ -53,7 +53,7 @@ class ScoredCaptions:
     Attributes:
         split: Its name.
         names: What its pictures are called.
-        captions: The model's, one a picture.
+        captions: The model's, one per picture.
         references: What people wrote of each.
         image_of: Decodes the picture with that index to uint8 (H, W, 3).
         attended: Image, words and weights of some pictures; see `save_attention_maps`.

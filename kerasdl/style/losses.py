@@ -6,7 +6,7 @@ with beta = 2. Differences from Gatys et al.: the Gram matrix is divided by C·H
 sums are not halved or divided further.
 
 The Gram matrix and total variation carry their gradients: TensorFlow's own take two
-matrix products where one does, and fill an array of the size of the picture with zeros
+matrix products although one does, and fill an array of the size of the picture with zeros
 for each of four slices.
 """
 

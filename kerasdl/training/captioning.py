@@ -224,7 +224,7 @@ def build_captioner(config: ConfigDict, vocabulary_size: int) -> ImageCaptioner:
 def start_from_glove(
     decoder: CaptionDecoder | CaptionEnsemble, vocabulary: CaptionVocabulary
 ) -> str:
-    """Sets the first components of the words' vectors to GloVe's, where it has them.
+    """Sets the first components of the words' vectors to GloVe's, if it has them.
 
     Returns:
         A note for the report.

@@ -1,7 +1,7 @@
 """How every command of kerasdl starts and ends: flags in, one line and an exit code out.
 
 TensorFlow takes seconds to import, so nothing here imports it: a wrong flag is
-answered at once. What needs the packages of the extra [jobs] is imported where a trainer
+answered at once. What needs the packages of the extra [jobs] is imported when a trainer
 uses it, so that the exports run without them.
 """
 

@@ -83,7 +83,7 @@ class Job:
         name: As config.json holds it.
         label: What its lines begin with, if several models train.
         model: What becomes model.keras; set by `build`; None for none.
-        splits: The data by the name of the split; set by `build` where there is a
+        splits: The data by the name of the split; set by `build` if there is a
             `scorer` of it, whose `scores(split, name)` are keyed `name/metric`.
         notes: What a reader of the figures should know of data and model.
         seconds_before: Of training that the loop does not count.

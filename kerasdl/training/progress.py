@@ -66,7 +66,7 @@ def _interest(name: str) -> tuple[bool, bool, str]:
 
 
 def print_figures(metrics: Mapping[str, Any]) -> None:
-    """Prints a run's final figures, one a line, on standard output."""
+    """Prints a run's final figures, one per line, on standard output."""
     width = max(map(len, metrics), default=0) + 1
     for name, value in metrics.items():
         shown = f"{value:.6g}" if isinstance(value, float) else value

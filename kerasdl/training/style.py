@@ -50,7 +50,7 @@ def style_pictures(config: ConfigDict) -> list[Picture]:
 
 
 def _under_root(config: ConfigDict, name: str) -> Path:
-    """A picture's path: below `data.root` where it is there, else as it is."""
+    """A picture's path: below `data.root` if it is there, else as it is."""
     below = Path(config.data.root) / name
     return below if config.data.root and below.is_file() else Path(name)
 
@@ -196,7 +196,7 @@ def list_pictures(root: str, field: str) -> list[Path]:
     """The pictures in a folder and the folders below it, by name.
 
     Raises:
-        InputError: Where there is none.
+        InputError: There is none.
     """
     if not Path(root).is_dir():
         raise InputError(f"--config.{field} must name a folder, got {root!r}.")

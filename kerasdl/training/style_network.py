@@ -46,7 +46,7 @@ class PictureSet:
     """Pictures in files, or drawn ones; broken files are skipped with a warning.
 
     Args:
-        paths: The files; numbers of drawn pictures where `drawn`.
+        paths: The files; numbers of drawn pictures if `drawn`.
         drawn: Whether the pictures are drawn.
         size: Side of the crops, in pixels.
 
@@ -74,7 +74,7 @@ class PictureSet:
         return read_srgb(path)
 
     def crop(self, path: Path | int, rng: np.random.Generator) -> np.ndarray | None:
-        """A random square of a picture, mirrored or not; None where it is broken."""
+        """A random square of a picture, mirrored or not; None if it is broken."""
         try:
             image = self.picture(path)
         except InputError as error:
@@ -296,7 +296,7 @@ def _is_readable(path: Path | int) -> bool:
 
 
 def _fixed_crops(pictures: PictureSet, seed: int) -> np.ndarray:
-    """One crop a picture, always the same: float32 (N, S, S, 3) in 0..255."""
+    """One crop of each picture, always the same: float32 (N, S, S, 3) in 0..255."""
     crops = [
         pictures.crop(path, np.random.default_rng([seed, index]))
         for index, path in enumerate(pictures.paths)

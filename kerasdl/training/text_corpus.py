@@ -35,7 +35,7 @@ BATCH_SIGNATURE = (
 
 
 def load_dataset(config: ConfigDict) -> TextDataset:
-    """The splits that `config.data` names, or generated sentences where it names none.
+    """The splits that `config.data` names, or generated sentences if it names none.
 
     Raises:
         InputError: A file cannot be read, or has a bad line that is not to be skipped.
@@ -196,7 +196,7 @@ class TextScorer:
         return result
 
     def scores(self, split: EncodedSplit, name: str) -> dict[str, float]:
-        """`name/accuracy`, `/f1_macro`, `/loss`, `/ece`; empty where the split is."""
+        """`name/accuracy`, `/f1_macro`, `/loss`, `/ece`; empty if the split is."""
         if not len(split):
             return {}
         scores = classification_scores(split.labels, self.probabilities(split.rows))

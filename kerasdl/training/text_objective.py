@@ -25,7 +25,7 @@ LEAST_NORM = 1e-12
 def build_classifier(
     config: ConfigDict, vocabulary: TextVocabulary, classes: int
 ) -> tuple[TextClassifier, str]:
-    """An untrained classifier, its word vectors set where `config.model` names some.
+    """An untrained classifier, its word vectors set if `config.model` names some.
 
     Fields of `config.model` that the model has no argument for are not used.
 

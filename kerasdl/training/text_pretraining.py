@@ -34,8 +34,8 @@ class Pretraining(NamedTuple):
     """What a pretraining was.
 
     Attributes:
-        seconds: That it took, over all of its sessions; 0 where there was none.
-        note: A sentence for the report; empty where there was none.
+        seconds: That it took, over all of its sessions; 0 if there was none.
+        note: A sentence for the report; empty if there was none.
     """
 
     seconds: float

@@ -55,7 +55,7 @@ from kerasdl.training.workdir import Workdir
 
 
 def load_dataset(config: ConfigDict) -> PictureDataset:
-    """The data set that `config.data` names, or drawn shapes where it names none.
+    """The data set that `config.data` names, or drawn shapes if it names none.
 
     Raises:
         InputError: A folder is missing, empty or not of this layout.

@@ -11,7 +11,7 @@ import tensorflow as tf
 from kerasdl.models.classifier import HEAD, forward
 from kerasdl.training.transfer_splits import Split
 
-# Adam's rate where the head is fitted to all features at once.
+# Adam's rate when the head is fitted to all features at once.
 PROBE_RATE = 3e-3
 
 

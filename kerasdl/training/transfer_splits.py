@@ -27,7 +27,7 @@ SCORE_BATCH = 32
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Pictures that could be read, and their features where the backbone is frozen.
+    """Pictures that could be read, and their features if the backbone is frozen.
 
     Attributes:
         pictures: N pictures.
@@ -145,7 +145,7 @@ class Scorer:
         )
 
     def probabilities(self, split: Split) -> np.ndarray:
-        """float32 (N, K); from the features where the split has them."""
+        """float32 (N, K); from the features if the split has them."""
         rows = [np.zeros((0, self._classes), np.float32)]
         for start in range(0, len(split), SCORE_BATCH):
             stop = min(start + SCORE_BATCH, len(split))
@@ -157,7 +157,7 @@ class Scorer:
         return np.concatenate(rows)
 
     def scores(self, split: Split, name: str) -> dict[str, float]:
-        """`name/accuracy`, `f1_macro`, `loss`, `ece`; empty where the split is."""
+        """`name/accuracy`, `f1_macro`, `loss`, `ece`; empty if the split is."""
         if not len(split):
             return {}
         figures = classification_scores(split.pictures.labels, self.probabilities(split))

@@ -149,7 +149,7 @@ def _legacy_spans(
 
 
 def _weights(saved: Any) -> dict[str, Tensor]:
-    """The tensors of what was saved, taken out of a checkpoint where it is one."""
+    """The tensors of what was saved, taken out of a checkpoint if it is one."""
     if isinstance(saved, dict):
         for key in _WEIGHTS_KEYS:
             if isinstance(saved.get(key), dict):

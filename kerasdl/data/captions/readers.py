@@ -35,10 +35,10 @@ def read_captions(
     - Karpathy's splits: `dataset_{coco,flickr8k,flickr30k}.json`. In a folder of COCO or
       Flickr8k that has this file too, name the file.
     - The course's HDF5 files: `coco2014_captions.h5`, with features for pictures.
-    - A table with one caption a row, `image,caption[,split]`, as CSV with a header or as
-      JSON lines: `root` is the file, or a folder with one of `captions.csv`,
+    - A table with one caption per row, `image,caption[,split]`, as CSV with a header or
+      as JSON lines: `root` is the file, or a folder with one of `captions.csv`,
       `captions.jsonl`, `captions.txt` (CSV), and Hugging Face's `metadata.csv` and
-      `metadata.jsonl` (`file_name,text`), which may lie in a folder a split. The
+      `metadata.jsonl` (`file_name,text`), which may lie in a folder for each split. The
       pictures lie beside the table or in `images/`.
     - `tfds:NAME`, a set of TensorFlow Datasets, such as `tfds:coco_captions`.
 

@@ -1,4 +1,4 @@
-"""A table of captions, one a row, as CSV or as JSON lines."""
+"""A table of captions, one per row, as CSV or as JSON lines."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _one_of(folder: Path, names: Iterable[str]) -> Path | None:
 def read_tables(
     root: Path, tables: dict[Path, str | None], collector: CaptionCollector
 ) -> None:
-    """Reads one caption a row; the rows of a picture need not be together.
+    """Reads one caption per row; the rows of a picture need not be together.
 
     A table has the columns `image` and `caption` (or what `IMAGE_COLUMNS` and
     `CAPTION_COLUMNS` call them), and `split` or not, in any order; other columns are not

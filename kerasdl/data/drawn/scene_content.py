@@ -100,7 +100,7 @@ class Scene:
         arrangement: One of `ARRANGEMENTS`.
         objects: One to three shapes, from left to right or from top to bottom, no two of
             the same colour and shape.
-        place: One of `PLACES` where the arrangement is `single`, else empty.
+        place: One of `PLACES` if the arrangement is `single`, else empty.
         background: One of `BACKGROUNDS`.
         gradient: One of `GRADIENTS`, the way in which the background fades.
     """

@@ -34,7 +34,7 @@ class Augmentation:
         flip: Whether every other picture is mirrored, at random.
         colour: Brightness, contrast and saturation are each scaled by a factor drawn
             from U(1 - colour, 1 + colour), at 0 not at all.
-        preparation: As for evaluation, used where there is no random crop.
+        preparation: As for evaluation, used if there is no random crop.
     """
 
     size: int

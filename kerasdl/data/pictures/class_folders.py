@@ -178,7 +178,7 @@ def check_classes(
     """Checks that there are two classes to tell apart, and pictures of each to train on.
 
     Raises:
-        InputError: Naming `what` where there are not.
+        InputError: Naming `what` if there are not.
     """
     if len(class_names) < 2:
         raise InputError(

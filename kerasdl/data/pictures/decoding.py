@@ -26,7 +26,7 @@ from kerasdl.errors import InputError
 # with further pictures behind the first.
 PICTURE_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
 MAX_PIXELS = 100_000_000
-# Pillow's decoder of WebP holds four copies of a picture, of four bytes a pixel.
+# Pillow's decoder of WebP holds four copies of a picture, of four bytes per pixel.
 MAX_WEBP_PIXELS = 50_000_000
 MAX_RATIO = 20
 # A progressive JPEG usually has 10 scans, and each takes time for every pixel.
@@ -277,7 +277,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _orientation(exif: bytes) -> int:
-    """The orientation 1 to 8 in an EXIF block; 1 where there is none or it is damaged.
+    """The orientation 1 to 8 in an EXIF block; 1 if there is none or it is damaged.
 
     Only EXIF counts: Pillow's own `getexif` would also believe an XMP packet, which the
     graph does not read.

@@ -19,13 +19,13 @@ _COMPUTED_BY = ("tensorflow", "keras", "pillow")
 
 
 def default_cache_folder() -> Path:
-    """`$KERASDL_CACHE`, or `~/.cache/kerasdl` where that is unset or empty."""
+    """`$KERASDL_CACHE`, or `~/.cache/kerasdl` if that is unset or empty."""
     chosen = os.environ.get("KERASDL_CACHE")
     return Path(chosen) if chosen else Path.home() / ".cache" / "kerasdl"
 
 
 class FeatureCache:
-    """One `.npy` file a picture, under `folder`/digest of `key`/digest of the bytes.
+    """One `.npy` file per picture, under `folder`/digest of `key`/digest of the bytes.
 
     A picture is found by its content, so renamed and repeated pictures are computed
     once, and an edited one again. Features are computed one picture at a time: a
@@ -35,7 +35,7 @@ class FeatureCache:
     another shape or values that are not finite, is computed again.
 
     Args:
-        folder: The cache's root, made where it does not exist; None for
+        folder: The cache's root, made if it does not exist; None for
             `default_cache_folder()`.
         key: What the features depend on beside the picture: backbone, input size,
             output, preparation, and digest of the weights. The versions of the packages
@@ -71,7 +71,7 @@ class FeatureCache:
         Args:
             data: The picture's encoded bytes.
             name: What errors call it.
-            extract: Computes the features from `data` and `name` where they are not
+            extract: Computes the features from `data` and `name` if they are not
                 there yet.
 
         Returns:

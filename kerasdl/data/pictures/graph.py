@@ -58,7 +58,7 @@ def decode_and_prepare(
 
     Raises:
         ValueError: Where `how` is neither.
-        tf.errors.InvalidArgumentError: When run, where the bytes are no whole picture
+        tf.errors.InvalidArgumentError: When run, if the bytes are no whole picture
             of a format named above.
     """
     return prepare(decode(image_bytes), size, how)
@@ -176,7 +176,7 @@ def _decode_png(data: tf.Tensor, octets: Octets) -> tuple[tf.Tensor, tf.Tensor]:
     with tf.control_dependencies([_check_size(octets.big(20, 4), octets.big(16, 4))]):
         data = tf.identity(data)
     # Colour types 4 and 6 have an alpha channel, and a tRNS chunk gives any other one.
-    # Asked for alpha where there is none, the op fills it with the highest value of the
+    # Asked for alpha if there is none, the op fills it with the highest value of the
     # file's bit depth: 1 for a black and white picture, not 255.
     colour_type = octets.big(25, 1)
     transparency = find_png_chunk(octets, b"tRNS")

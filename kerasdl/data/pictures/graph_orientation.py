@@ -21,7 +21,7 @@ class Octets:
         self.size = tf.size(self._values, out_type=tf.int64)
 
     def span(self, start: tf.Tensor, stop: tf.Tensor) -> tf.Tensor:
-        """uint8 (stop - start,), shorter where the data end before `stop`."""
+        """uint8 (stop - start,), shorter if the data end before `stop`."""
         return self._values[start:stop]
 
     def _padded(self, start: tf.Tensor, count: int) -> tf.Tensor:
@@ -51,7 +51,7 @@ class Octets:
 
 
 def find_exif_in_jpeg(octets: Octets) -> tf.Tensor:
-    """Where the TIFF block of the first EXIF segment starts; the end where none is.
+    """Where the TIFF block of the first EXIF segment starts; the end if there is none.
 
     A segment is FF, a marker, and a length that counts itself. They end where the scan
     starts (DA).
@@ -82,7 +82,7 @@ def find_exif_in_jpeg(octets: Octets) -> tf.Tensor:
 
 
 def find_png_chunk(octets: Octets, kind: bytes) -> tf.Tensor:
-    """Where the contents of the first chunk `kind` start; the end where none is.
+    """Where the contents of the first chunk `kind` start; the end if there is none.
 
     A chunk is a length, a name, contents, and a checksum of 4 bytes.
     """
@@ -100,7 +100,7 @@ def find_png_chunk(octets: Octets, kind: bytes) -> tf.Tensor:
 
 
 def orientation_at(octets: Octets, exif: tf.Tensor) -> tf.Tensor:
-    """The orientation in the TIFF block at `exif`, int64; 1 where it gives none.
+    """The orientation in the TIFF block at `exif`, int64; 1 if it gives none.
 
     The block is "II" or "MM" for the byte order, 42, the place of its first directory;
     the directory is a count and entries of 12 bytes: tag, type, count, value.

@@ -1,6 +1,6 @@
 """Pillow's bilinear resize in TensorFlow operations, bit for bit.
 
-TensorFlow's own antialiased resize rounds once, where Pillow rounds after each of its
+TensorFlow's own antialiased resize rounds once, while Pillow rounds after each of its
 two passes: a sixth of the pixels of a photograph come out one grey level off, and one
 caption in ten changes. So this is Pillow's arithmetic (src/libImaging/Resample.c): one
 side, then the other, weights as whole multiples of 2⁻²², a rounding to uint8 after each

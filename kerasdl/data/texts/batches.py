@@ -23,7 +23,7 @@ class TextBatches:
     Args:
         rows: The sentences.
         labels: int (N,), the class of each.
-        batch_size: Sentences a batch; the last one may be smaller.
+        batch_size: Sentences per batch; the last one may be smaller.
         seed: With the epoch it determines the order.
         shard: The rows of each minibatch that this process takes.
     """

@@ -97,7 +97,7 @@ class TextCollector:
         self._records[split].append(record)
 
     def expect_labels(self, labels: Sequence[str]) -> None:
-        """Sets the labels that there may be, where none were given."""
+        """Sets the labels that there may be, if none were given."""
         self._labels = self._labels or tuple(labels)
 
     def drop(self, split: str) -> None:
@@ -105,7 +105,7 @@ class TextCollector:
         self._records[split] = []
 
     def hold_out_validation(self) -> None:
-        """Moves a tenth of the training split to validation, where that is empty.
+        """Moves a tenth of the training split to validation, if that is empty.
 
         Which tenth is decided by the texts alone, so that it is the same in whatever
         order they come, and copies of a text stay on one side.
@@ -200,7 +200,7 @@ def is_number(label: str) -> bool:
 
 
 def sort_labels(labels: Iterable[str]) -> tuple[str, ...]:
-    """Labels in numerical order where all are numbers, else by code points.
+    """Labels in numerical order if all are numbers, else by code points.
 
     >>> sort_labels(["10", "9", "-1"]), sort_labels(["spam", "ham"])
     (('-1', '9', '10'), ('ham', 'spam'))

@@ -40,7 +40,7 @@ class WordVectors:
     source: str
 
     def table(self, words: list[str], seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """One row a word.
+        """One row per word.
 
         A word without a vector gets one drawn from the normal distribution that has the
         mean and the standard deviation, by component, of the vectors found.
@@ -119,7 +119,7 @@ def read_glove_wheel(words: set[str]) -> WordVectors:
 
 
 def read_glove_text(path: Path, words: set[str]) -> WordVectors:
-    """The vectors of `words` in a text file: a word and D numbers a line.
+    """The vectors of `words` in a text file: a word and D numbers per line.
 
     The file is streamed. D is the first line's; a first line of two whole numbers, which
     word2vec writes, is passed over. Words of the 840B file hold spaces, so the numbers

@@ -48,7 +48,7 @@ def split_in_graph(texts: tf.Tensor, tokenizer: Tokenizer) -> tf.RaggedTensor:
         tokenizer: Its kind "text" puts tensorflow-text ops into the graph.
 
     Returns:
-        Ragged string (N, None), at most `tokenizer.max_tokens` tokens a row.
+        Ragged string (N, None), at most `tokenizer.max_tokens` tokens per row.
     """
     if tokenizer.kind == "text":
         texts = normalise_text(texts)
@@ -125,5 +125,5 @@ class TextEncoder:
 def encode_texts(
     texts: Sequence[str], tokenizer: Tokenizer, vocabulary: TextVocabulary
 ) -> TokenRows:
-    """The ids of the tokens of each text; `TextEncoder` where there are more to come."""
+    """The ids of the tokens of each text; `TextEncoder` if there are more to come."""
     return TextEncoder(tokenizer, vocabulary)(texts)

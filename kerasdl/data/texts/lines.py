@@ -115,7 +115,7 @@ def read_lines(
 
 
 def read_unlabelled(path: str | Path, errors: LineErrors) -> list[str]:
-    """Sentences to label, one a line: line k of the file is item k - 1.
+    """Sentences to label, one per line: line k of the file is item k - 1.
 
     A blank line, and a bad one that `errors` skips, keeps its place as "" and is to get
     an empty answer.

@@ -107,7 +107,7 @@ def read_rows(path: Path, errors: LineErrors) -> Iterator[tuple[str, list[str]]]
 
 
 def read_json_lines(path: Path, errors: LineErrors) -> Iterator[tuple[str, dict]]:
-    """The objects of a file with one a line, with where each is.
+    """The objects of a file with one per line, and the place of each.
 
     Raises:
         InputError: The file cannot be read, or a line is no object and not to be skipped.

@@ -27,7 +27,7 @@ def ngram_buckets(ids: tf.Tensor, order: int, buckets: int) -> tf.Tensor:
         buckets: how many there are.
 
     Returns:
-        int32 (N, T - n + 1) (none where the sentence is shorter); meaningless where the
+        int32 (N, T - n + 1) (none if the sentence is shorter); meaningless where the
         n-gram reaches into the padding, that is where `ids[:, n - 1:]` is `PADDING`.
     """
     ids = tf.cast(ids, tf.int64)

@@ -1,4 +1,4 @@
-"""From a vector a token to a vector a sentence; padding has no influence."""
+"""From one vector per token to one vector per sentence; padding has no influence."""
 
 from __future__ import annotations
 
