@@ -3,9 +3,9 @@
     python -m kerasdl.trainers.captioning --config=configs/captioning/overfit50_lstm.py \
         --config.data.root=COCO_FOLDER --workdir=runs/overfit50_lstm
 
-The recipe of the captioning exercise of CS231n (Stanford 2019, assignment 3), which homework
-2 of EECS 498/598 (University of Michigan 2019) took over: Adam 5e-3, batch 25, 50 epochs, rate decay
-0.995 per epoch.
+The recipe of the captioning exercise of CS231n (Stanford 2019, assignment 3) and of
+homework 2 of EECS 498/598 (University of Michigan 2019): Adam 5e-3, batch 25, 50 epochs,
+rate decay 0.995 per epoch.
 
 Headline: val/bleu1_single 0.227 (published 0.15; seed 0)
 """
