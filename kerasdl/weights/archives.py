@@ -18,6 +18,8 @@ MAX_ENTRIES = 100_000
 MAX_SWELLING = 16
 FREE_BYTES = 1 << 26
 
+# LZMA may ask for a dictionary of 4 GB; nothing here writes it, or bzip2.
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _DIRECTORY_ENTRY = b"PK\x01\x02"
 _BLOCK = 1 << 20
 
@@ -66,6 +68,8 @@ def _check_entries(entries: list[zipfile.ZipInfo], size: int, stored: bool) -> N
     compressed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
     if stored and compressed:
         raise Damaged("expected an archive of stored entries, got a compressed one")
+    if any(entry.compress_type not in _METHODS for entry in entries):
+        raise Damaged("an entry is compressed by another method than deflate")
     total = sum(entry.file_size for entry in entries)
     if total > (size if stored else max(FREE_BYTES, MAX_SWELLING * size)):
         raise Damaged(

@@ -70,7 +70,7 @@ def undisturbed(tmp_path_factory):
 @pytest.mark.parametrize(
     "moment",
     [
-        moment if moment % 3 == 0 else pytest.param(moment, marks=pytest.mark.slow)
+        moment if moment % 6 == 0 else pytest.param(moment, marks=pytest.mark.slow)
         for moment in range(MOMENTS)
     ],
 )

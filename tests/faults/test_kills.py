@@ -1,64 +1,31 @@
-"""SIGKILL at random moments: each trainer, started again, ends with the same bits.
+"""SIGKILL at random moments: what is started again ends with the same bits."""
 
-A moment is a share of the time that an undisturbed run took, drawn with a fixed seed;
-what the process is doing then differs from machine to machine, which is the point.
-"""
-
-import os
-import signal
+import json
 import subprocess
 import sys
-import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-COMMANDS = {
-    "captioning": (
-        "--config.data.drawn_train=40", "--config.data.drawn_val=4",
-        "--config.data.drawn_test=2", "--config.model.image_size=64",
-        "--config.model.grid=2", "--config.model.units=16", "--config.epochs=4",
-    ),
-    "transfer": (
-        "--config.mode=finetune", "--config.model.freeze=stages:4",
-        "--config.data.drawn_train=24", "--config.data.drawn_val=6",
-        "--config.data.drawn_test=6", "--config.model.image_size=32",
-        "--config.epochs=4",
-    ),
-    "text_classification": (
-        "--config.data.generated_train=400", "--config.data.generated_val=50",
-        "--config.data.generated_test=50", "--config.model.units=16",
-        "--config.epochs=6",
-    ),
-    "style_transfer": (
-        "--config.image_size=32", "--config.style_size=32", "--config.iterations=200",
-        "--config.content_layers=block2", "--config.style_layers=stem_relu6,block0",
-    ),
-    "adding_problem": (
-        "--config.steps=4", "--config.units=8", "--config.epochs=6",
-        "--config.val_sequences=100", "--config.batches_per_epoch=20",
-    ),
-}  # fmt: skip
-KILLS = 40  # of each trainer
+from kerasdl.export.manifest import described
+from kerasdl.export.proof import check_files
+from tests.faults.forked import EXPORTS, TRAINERS
+
+ROOT = Path(__file__).parents[2]
+IN_CI, KILLS, EXPORTS_KILLED = 20, 40, 12  # of the loop, of each trainer and exporter
 
 
-def start(trainer, workdir):
-    return subprocess.Popen(
-        [
-            *(sys.executable, "-m", f"kerasdl.trainers.{trainer}"),
-            *(f"--workdir={workdir}", *COMMANDS[trainer]),
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"KERASDL_CACHE": str(workdir.parent / "cache")},
+def kill(what, folder, kills):
+    """Kills runs at random moments; returns the folders of the runs that ended."""
+    seed = sorted(("loop", *TRAINERS, *EXPORTS)).index(what)
+    command = [sys.executable, "-m", "tests.faults.forked", what, folder, kills, seed]
+    done = subprocess.run(
+        [*map(str, command)], cwd=ROOT, capture_output=True, text=True, check=False
     )
-
-
-def finish(trainer, workdir):
-    process = start(trainer, workdir)
-    _, errors = process.communicate(timeout=900)
-    assert process.returncode == 0, errors
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert int(done.stdout.split()[-1]) >= kills
+    return sorted(folder.glob("killed*"))
 
 
 def values(workdir):
@@ -72,36 +39,40 @@ def values(workdir):
     return found
 
 
-@pytest.fixture(scope="module", params=sorted(COMMANDS))
-def undisturbed(request, tmp_path_factory):
-    workdir = tmp_path_factory.mktemp(request.param) / "w"
-    finish(request.param, workdir)  # fills the caches
-    again = workdir.with_name("again")
-    started = time.monotonic()
-    finish(request.param, again)
-    return request.param, workdir, time.monotonic() - started
-
-
-@pytest.mark.slow
-def test_killed_at_random_moments(undisturbed, tmp_path_factory):
-    trainer, whole, seconds = undisturbed
-    random = np.random.default_rng(sorted(COMMANDS).index(trainer))
-    expected, kills, runs = values(whole), 0, 0
-    while kills < KILLS:
-        workdir = whole.with_name(f"killed{runs}")
-        runs += 1
-        for _ in range(4):
-            process = start(trainer, workdir)
-            time.sleep(seconds * random.uniform(0.3, 1.0))
-            if process.poll() is None:
-                kills += 1
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            process.stderr.close()
-        finish(trainer, workdir)
-        found = values(workdir)
+@pytest.mark.parametrize(
+    ("what", "kills"),
+    [
+        ("loop", IN_CI),
+        *(pytest.param(name, KILLS, marks=pytest.mark.slow) for name in TRAINERS),
+    ],
+)
+def test_killed_at_random_moments(what, kills, tmp_path):
+    runs = kill(what, tmp_path, kills)
+    expected = values(tmp_path / "whole")
+    assert expected
+    for run in runs:
+        found = values(run)
         assert found.keys() == expected.keys()
         for name, value in expected.items():
             np.testing.assert_array_equal(found[name], value, err_msg=name)
-        left = list(workdir.rglob(".[0-9]*.*"))
-        assert left == [], "what killed runs left is swept"
+        assert list(run.rglob(".[0-9]*.*")) == [], "what killed runs left is swept"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", EXPORTS)
+def test_killed_exports_leave_nothing_but_whole_ones(what, tmp_path):
+    import keras
+
+    keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save(
+        tmp_path / "m.keras"
+    )
+    for run in kill(what, tmp_path, EXPORTS_KILLED):
+        assert list(run.rglob(".export-*")) == [], "what killed exports left is swept"
+        if what == "tflite":
+            entries = json.loads((run / "manifest.json").read_text())
+            assert set(entries) == {"m.tflite"} and "before" not in entries["m.tflite"]
+            check_files(run, described(entries, run / "m.tflite")["files"])
+            continue
+        for version in (run / "served").iterdir():
+            manifest = json.loads((version / "manifest.json").read_text())
+            check_files(version, manifest["files"])

@@ -36,9 +36,9 @@ def header(shape, dtype="<f4"):
     return f"{{'descr': {dtype!r}, 'fortran_order': False, 'shape': {shape}, }}\n"
 
 
-def zipped(**entries):
+def zipped(method=zipfile.ZIP_DEFLATED, **entries):
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(file, "w", method) as archive:
         for name, data in entries.items():
             archive.writestr(f"{name}.npy", data)
     return file.getvalue()
@@ -81,6 +81,8 @@ def test_kinds_that_are_asked_for(tmp_path):
         (saved(r=np.zeros(2, "f4,i4")), "is not read"),
         (saved(c=np.zeros(2, "c8")), "is of type complex64"),
         (zipped(a=b"no header"), "magic string"),
+        (zipped(zipfile.ZIP_LZMA, a=npy(header((2,)), bytes(8))), "another method than"),
+        (zipped(zipfile.ZIP_BZIP2, a=npy(header((2,)), bytes(8))), "another method than"),
         (zipped(a=npy(header((3,)), bytes(8))), "of shape (3,) and type float32 has 8"),
         (zipped(a=npy(header((2,)), bytes(12))), "of shape (2,) and type float32 has 12"),
         (zipped(a=npy(header((-2,)), bytes(8))), "shape (-2,)"),
