@@ -17,16 +17,16 @@ import kerasdl
 from kerasdl.data.drawn.scenes import drawn_scenes
 
 # %% [markdown]
-# `kerasdl.train` does what the command does. An eighth of the usual pictures, at half
-# their size, are enough for sentences that are grammatical and often right.
+# `kerasdl.train` does what the command does. A twelfth of the usual pictures, smaller
+# ones, are enough for sentences that are grammatical and often right.
 
 # %%
 run = kerasdl.train(
     "configs/captioning/default.py",
     "captions_run",
-    data={"drawn_train": 320, "drawn_val": 20, "drawn_test": 40},
+    data={"drawn_train": 200, "drawn_val": 10, "drawn_test": 20},
     model={"image_size": 96, "grid": 6},
-    epochs=6,
+    epochs=4,
     batch_size=32,
     learning_rate=4e-3,
     report={"samples": 3, "attended": 1, "train_pictures": 10},

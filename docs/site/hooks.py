@@ -12,6 +12,7 @@ import inspect
 import posixpath
 import re
 import runpy
+import shutil
 from pathlib import Path
 
 from latex2mathml.converter import convert
@@ -62,11 +63,10 @@ _FENCE = re.compile(r"^([ \t]*```.*?^[ \t]*```)", re.M | re.S)
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Lays the package out as it is installed, for the reader of docstrings."""
     package = ROOT / "build" / "api" / "kerasdl"
-    package.mkdir(parents=True, exist_ok=True)
-    for source in (*(ROOT / "kerasdl").iterdir(), *(ROOT / name for name in MAPPED)):
-        link = package / source.name
-        if not link.is_symlink():
-            link.symlink_to(source)
+    shutil.rmtree(package, ignore_errors=True)
+    shutil.copytree(ROOT / "kerasdl", package)
+    for name in MAPPED:
+        shutil.copytree(ROOT / name, package / name)
     return config
 
 
