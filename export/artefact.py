@@ -1,4 +1,4 @@
-"""What the predictors of exported models share."""
+"""The base of the predictors of exported models."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

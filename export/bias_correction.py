@@ -1,4 +1,4 @@
-"""Convolutions prepared for weights of 8 bits: rounded, and their means put right.
+"""Prepares convolutions for weights of 8 bits: rounds them and corrects the means.
 
 Rounding a kernel to 8 bits does not only add noise to the outputs: it moves the mean of
 each channel, by an amount that later layers add up. Over a few real pictures that shift

@@ -1,4 +1,4 @@
-"""The captioning job's exports: a trained `ImageCaptioner` as graphs, checked."""
+"""Exports of the captioning job: graphs around a trained `ImageCaptioner`, and checks."""
 
 import dataclasses
 from collections.abc import Mapping

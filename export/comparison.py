@@ -1,4 +1,4 @@
-"""When two answers are the same: an export's, and the model's that was exported.
+"""Compares the answers of an export with those of the model.
 
 NumPy alone, so that an export can be checked again wherever it runs.
 """

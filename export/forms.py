@@ -1,4 +1,4 @@
-"""Keras layers in forms that LiteRT's converter takes, and models rebuilt with them.
+"""Rebuilds models with layers that LiteRT's converter accepts.
 
 A model is rebuilt from its configuration, in memory, and gets the weights of the
 original: recurrent layers of Keras become those of kerasdl, or run their own cell in

@@ -1,4 +1,4 @@
-"""What the export commands read: their common flags, and the files named there."""
+"""The common flags of the export commands, and the input files that they name."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Trained runs as subjects of exports, and which module holds each job.
+"""Exports of trained runs, and the table of the modules of each job.
 
 A new job is one module with a subclass of `Job`, or of `PictureJob` if pictures go in,
 and a line in `JOBS`; the commands, the files they write and the manifests are shared.

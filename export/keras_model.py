@@ -1,4 +1,4 @@
-"""A user's Keras model as a subject of exports, its recurrent layers made ours."""
+"""Exports a user's Keras model, with its recurrent layers replaced by ours."""
 
 import contextlib
 import itertools

@@ -1,4 +1,4 @@
-"""`kerasdl.load`: whatever kerasdl trained or exported, by its path."""
+"""`kerasdl.load` loads by its path whatever kerasdl trained or exported."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""`manifest.json`: what an export wrote, and how it compares with the model."""
+"""`manifest.json` describes an export and its comparison with the model."""
 
 import json
 from collections.abc import Iterable, Mapping

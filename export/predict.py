@@ -1,4 +1,4 @@
-"""Answers for files, from an export of either kind.
+"""Predicts for files with an export of either kind.
 
     python -m kerasdl.export.predict --model=served/captioner/1 --input=one.jpg two.png
     python -m kerasdl.export.predict --model=captioner.tflite --input=pictures/ --json

@@ -1,4 +1,4 @@
-"""Stored inputs and answers of an export, and running it on them in a fresh process."""
+"""Stores inputs and answers of an export, and runs it on them in a fresh process."""
 
 import hashlib
 import json

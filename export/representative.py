@@ -1,4 +1,4 @@
-"""Inputs for a user's model: those that are given, and those that are drawn.
+"""Inputs for the checks of a user's model: given ones, or random ones.
 
 Drawn ones are chosen to find what goes wrong: another batch and length than the first
 call's, padding, and values that drive a cell state beyond 10 and back.

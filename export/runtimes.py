@@ -1,4 +1,4 @@
-"""Where a `.tflite` file runs: tried if the runtime is here, else by what it takes."""
+"""Tells which runtimes run a `.tflite` file: by running it, or by its operations."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What the `model` of an export may be, and the subject that it becomes."""
+"""Resolves the `model` argument of an export to a subject."""
 
 import importlib
 from pathlib import Path

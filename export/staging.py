@@ -1,4 +1,4 @@
-"""Files that appear together or not at all, and what killed exports have left."""
+"""Makes files appear together or not at all; removes the remains of killed exports."""
 
 import contextlib
 import fcntl

@@ -1,4 +1,4 @@
-"""The signature `step`: one time step in; out its outputs and states to go on from."""
+"""The signature `step`, which takes one time step and returns outputs and states."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any

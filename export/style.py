@@ -1,4 +1,4 @@
-"""The style job's exports: graphs around a trained feed-forward network, their checks.
+"""Exports of the style job: graphs around a trained feed-forward network, and checks.
 
 Two pictures are the same answer if they differ by a grey level on average at most;
 `difference` is that mean over the picture, of the worst picture.

@@ -1,4 +1,4 @@
-"""What is exported, and what an export consists of, whatever the model."""
+"""The interface between models and exports."""
 
 import abc
 import dataclasses

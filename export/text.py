@@ -1,4 +1,4 @@
-"""The text job's exports: strings in on a server, token ids in on a device.
+"""Exports of the text job: a server takes strings, a device token ids.
 
 The SavedModel splits at ASCII white space with `tf.strings.split` and looks words up in
 a table of its own, so that TensorFlow alone serves it. A run on raw text (its tokenizer's

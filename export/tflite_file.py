@@ -1,4 +1,4 @@
-"""A `.tflite` file: its operations, and what is appended to it."""
+"""Reads the operations of a `.tflite` file, and the data appended to it."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""The transfer job's exports: graphs around a trained picture classifier, their checks.
+"""Exports of the transfer job: graphs around a trained picture classifier, and checks.
 
 Beside the comparison with the Keras model, the accuracy of each export on the whole
 validation split is measured, and one that loses more of it than `ACCURACY_LOSS` is

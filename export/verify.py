@@ -1,4 +1,4 @@
-"""Checks an export again, anywhere: same file, same answers on the stored inputs.
+"""Checks an export again on any machine: the same files and answers.
 
     python -m kerasdl.export.verify --model=captioner.tflite
     python -m kerasdl.export.verify --model=served/captioner/1

@@ -1,4 +1,4 @@
-"""The one exception that a command prints as a single line and ends on."""
+"""The exception that a command prints as a single line before it ends."""
 
 
 class InputError(ValueError):

@@ -1,4 +1,4 @@
-"""Opening regular files alone; writing so that a power cut leaves the old or the new one.
+"""Opens regular files only; a power cut in a write leaves the old file or the new one.
 
 A file is written under a temporary name beside its own, flushed to the disk and renamed;
 then the folder that holds its name is flushed too (the order of Pillai et al., All File

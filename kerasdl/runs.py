@@ -1,4 +1,4 @@
-"""Reading what a run wrote into its folder, and the digests that tie it together."""
+"""Reads the files that a run wrote, and compares them with their digests."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Trains an RNN and an LSTM on the adding problem and draws how they fare.
+"""Trains an RNN and an LSTM on the adding problem and compares them.
 
 python -m kerasdl.trainers.adding_problem --workdir=runs/adding
 """

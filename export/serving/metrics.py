@@ -1,4 +1,4 @@
-"""What Prometheus reads of the server."""
+"""The server's metrics for Prometheus."""
 
 import prometheus_client as prometheus
 

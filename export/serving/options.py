@@ -1,4 +1,4 @@
-"""What the server can be told, with its defaults: the flags of the command."""
+"""The options of the server and their defaults, which are the flags of the command."""
 
 import dataclasses
 

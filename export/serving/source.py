@@ -1,4 +1,4 @@
-"""Where a server's versions come from: a folder of them, or one SavedModel."""
+"""The source of a server's versions: a folder of them, or one SavedModel."""
 
 import dataclasses
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the HTTP side knows of the model: what the worker's process publishes."""
+"""The state of the model that the worker's process publishes to the HTTP side."""
 
 import json
 from collections.abc import Mapping

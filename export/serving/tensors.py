@@ -1,4 +1,4 @@
-"""TensorFlow Serving's JSON: a request's body to tensors, output tensors to an answer.
+"""Converts TensorFlow Serving's JSON to tensors, and output tensors to JSON.
 
 Row format, `{"instances": [row, ...]}`, has the batch axis outside; column format,
 `{"inputs": {name: tensor}}`, has it inside each tensor. Bytes are `{"b64": "..."}`.

@@ -1,4 +1,4 @@
-"""Which versions of a model are loaded: the newest ones of a folder that is watched.
+"""Loads the newest versions of a model from a folder that is watched.
 
 A new version is loaded and answers its warm-up requests while the older ones go on
 serving; only then are those that are one too many let go. A version that does not load

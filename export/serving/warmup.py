@@ -1,4 +1,4 @@
-"""Warm-up requests: what a version answers before it is available.
+"""Warm-up requests, which a version answers before it is available.
 
 TensorFlow Serving reads them from `assets.extra/tf_serving_warmup_requests`, a TFRecord
 file of PredictionLog messages, and so does our server. The messages are declared here by

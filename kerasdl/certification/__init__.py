@@ -1,4 +1,4 @@
-"""Anyone's recurrent layer against the float64 equations; see docs/certify.md."""
+"""Compares anyone's recurrent layer with the float64 equations; see docs/certify.md."""
 
 from kerasdl.certification.certificate import QUANTITIES, Certificate, Row, certify
 from kerasdl.certification.layouts import Layout

@@ -1,4 +1,4 @@
-"""`kerasdl.certify`: a recurrent layer against the equations, case by case."""
+"""`kerasdl.certify` compares a recurrent layer with the equations, case by case."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Row:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing is wrong; what is not given is not wrong."""
+        """Whether all compared values agree; values that were not given do not count."""
         return not self.raised and self.error <= self.limit
 
     @property

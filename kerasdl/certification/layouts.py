@@ -1,4 +1,4 @@
-"""How a recurrent layer holds its weights, as a map to and from the equations' own."""
+"""Converts the weights of a recurrent layer to those of the equations, and back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A recurrent layer in a `.tflite` file, to be certified."""
+"""Certifies a recurrent layer in a `.tflite` file."""
 
 from __future__ import annotations
 

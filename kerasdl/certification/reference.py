@@ -1,4 +1,4 @@
-"""The recurrent networks and their derivatives as NumPy that reads like the equations.
+"""Recurrent networks and their derivatives in NumPy, written like the equations.
 
 This is the judge of `kerasdl.certify`. It shares no line with `kerasdl.ops`: a plain loop
 over the steps, the backward pass of docs/derivations.md written one line an equation,

@@ -1,4 +1,4 @@
-"""What is certified: a recurrent layer of some framework behind one interface."""
+"""One interface to the recurrent layers of all frameworks that can be certified."""
 
 from __future__ import annotations
 

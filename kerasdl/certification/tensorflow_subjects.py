@@ -1,4 +1,4 @@
-"""Keras layers and functions of TensorFlow's tensors, to be certified."""
+"""Certifies Keras layers and functions of TensorFlow's tensors."""
 
 from __future__ import annotations
 

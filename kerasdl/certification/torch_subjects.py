@@ -1,4 +1,4 @@
-"""Recurrent modules and functions of PyTorch, to be certified. Needs `torch`."""
+"""Certifies recurrent modules and functions of PyTorch; needs `torch`."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What models learn from, in rooms: pictures, captions, texts, and what is drawn here."""
+"""Data sets: pictures, captions, texts, and those that the package draws."""

@@ -1,4 +1,4 @@
-"""From scores of words to captions: greedy, beam and constrained search, samples."""
+"""Decoding of captions: greedy, beam and constrained search, and sampling."""
 
 from kerasdl._lazy import lazy_names
 

@@ -1,4 +1,4 @@
-"""What a caption may not say: rules that every search and every sampler applies.
+"""Rules on what a caption may say, which every search and sampler applies.
 
 A rule sets the log-probability of a word to −∞ and leaves the others as they are, not
 renormalised: a caption's score stays the log-probability that the model gives it.

@@ -1,4 +1,4 @@
-"""How captions are chosen, as options that a config can hold. No TensorFlow here."""
+"""The options of decoding, as a config holds them. TensorFlow is not imported here."""
 
 from __future__ import annotations
 

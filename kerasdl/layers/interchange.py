@@ -1,4 +1,4 @@
-"""Models with Keras's recurrent layers made ours and back, and weights of PyTorch."""
+"""Converts models between Keras's recurrent layers and ours, and weights of PyTorch."""
 
 import keras
 import numpy as np

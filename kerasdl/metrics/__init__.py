@@ -1,4 +1,4 @@
-"""Figures of merit, from well-kept libraries, on the tokens that kerasdl counts.
+"""Metrics, from well-kept libraries where there are any.
 
 Importing it, and scoring captions, needs no TensorFlow.
 """

@@ -1,4 +1,4 @@
-"""How close captions come to the references that people wrote.
+"""Scores of captions against the references that people wrote.
 
 All scores are computed on the words of `kerasdl.data.captions.tokens.caption_tokens`,
 with the special tokens of a captioner removed. Those are the tokens of the Java program

@@ -1,4 +1,4 @@
-"""CIDEr-D of one caption after the other, against references that stay the same.
+"""CIDEr-D of single captions against a fixed set of references.
 
 `kerasdl.metrics.coco_scores` takes pycocoevalcap's CIDEr, which reads all references anew
 at each call. A training that is rewarded by CIDEr (Rennie et al. 2017, Self-critical

@@ -1,4 +1,4 @@
-"""Figures of classifiers: confusion, per class, calibration."""
+"""Metrics of classifiers: confusion matrix, scores per class, calibration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What captions say beside being right: how many differ, with which words, how long."""
+"""Diversity of captions: distinct captions, vocabulary, lengths."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a row of the table of backbones holds, and how it becomes a network."""
+"""A row of the table of backbones, and the network that is built from it."""
 
 import abc
 from collections.abc import Callable, Mapping

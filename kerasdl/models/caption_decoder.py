@@ -1,4 +1,4 @@
-"""Image captioning: a recurrent decoder that is told the features of a picture.
+"""Image captioning: a recurrent decoder of the features of a picture.
 
 The decoder is the "show and tell" design of Vinyals et al., 2015
 (https://arxiv.org/abs/1411.4555) in the form that the CS231n captioning exercise made

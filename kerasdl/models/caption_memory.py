@@ -1,4 +1,4 @@
-"""What people said of pictures like this one: consensus captions of a memory.
+"""Consensus captions: what people said of the most similar training pictures.
 
 Devlin et al. 2015 (Exploring nearest neighbor approaches for image captioning,
 arXiv:1505.04467) caption a picture by the caption that the captions of its nearest

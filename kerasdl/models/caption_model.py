@@ -1,4 +1,4 @@
-"""What every model that scores captions can do: decode them, and score given ones."""
+"""The base of all captioning models: decoding, and scores of given captions."""
 
 import keras
 import tensorflow as tf

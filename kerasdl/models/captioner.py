@@ -1,4 +1,4 @@
-"""A picture in, a caption out: a frozen backbone and a `CaptionDecoder` in one model.
+"""A captioner of pictures: a frozen backbone and a `CaptionDecoder` in one model.
 
 One ``.keras`` file holds backbone, feature statistics and decoder.
 """

@@ -1,4 +1,4 @@
-"""NVIDIA's cuDNN kernels, through TensorFlow's operations for them, as the two passes.
+"""The forward and backward pass by NVIDIA's cuDNN kernels, through TensorFlow.
 
 `kerasdl.ops.execution.cudnn_mode` says which networks they can run, and `right_padded`
 which masks. Where they run they give the first derivative; a second one, which they do

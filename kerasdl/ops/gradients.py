@@ -1,4 +1,4 @@
-"""One way of attaching a hand-derived backward pass to a forward pass."""
+"""Attaches a hand-derived backward pass to a forward pass."""
 
 import tensorflow as tf
 

@@ -1,4 +1,4 @@
-"""A batch of sequences: what is run, in which order of axes, and what a mask means."""
+"""Batches of sequences: order of axes, direction, and the meaning of masks."""
 
 from typing import Any, NamedTuple
 

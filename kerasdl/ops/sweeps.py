@@ -1,4 +1,4 @@
-"""What a recurrent network is, and the two sweeps over time that run it.
+"""The definition of a recurrent network, and the forward and backward sweep over time.
 
 A network is a `Cell`: its equations for one step, forward and backward. `forward_sweep`
 and `backward_sweep` apply them to all steps. Whatever needs no recurrence is outside

@@ -1,4 +1,4 @@
-"""The one form in which everything that `kerasdl.load` returns answers.
+"""The `predict` that everything returned by `kerasdl.load` has.
 
 `predict` takes one input or a list, and gives one answer or a list. An answer is a
 dictionary:

@@ -1,1 +1,1 @@
-"""What a run shows people: curves, sample pictures and the report page."""
+"""Reports of runs: curves, sample pictures, and the page that shows them."""

@@ -1,4 +1,4 @@
-"""Where a captioner looked at each word, over the picture."""
+"""Pictures of a captioner's attention at each word."""
 
 from collections.abc import Sequence
 

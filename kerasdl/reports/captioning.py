@@ -139,7 +139,7 @@ def _lines(caption: str, reference: str) -> tuple[str, str]:
 
 
 def _closely(scored: ScoredCaptions, root: Path) -> list[Section]:
-    """Best and worst pictures, what is said, and where the model looked."""
+    """Best and worst pictures, words of the captions, and attention."""
     cider = picture_scores(scored.captions, scored.references)["cider"]
     order = np.argsort(-cider, kind="stable")
     count = min(BEST_AND_WORST, len(order) // 2)

@@ -1,4 +1,4 @@
-"""Classifiers in pictures and tables: confusion, calibration, mistakes, evidence."""
+"""Charts and tables of classifiers: confusion, calibration, mistakes, Grad-CAM."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the figures of metrics.json are called, and which of them matter most."""
+"""Names of the figures in metrics.json, and which of them come first."""
 
 from __future__ import annotations
 

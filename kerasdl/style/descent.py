@@ -197,7 +197,7 @@ class AdamDescent:
         return [*(tf.constant(v, tf.float32) for v in (rate, *powers, epsilon)), clamp]
 
     def run(self, observe: Observer) -> bool:
-        """Takes what iterations are left; whether they were all taken."""
+        """Takes the iterations that are left; returns whether all were taken."""
         step = self._fastest()
         while self._iteration < self._iterations:
             if self._options.decay_at and self._iteration == self._options.decay_at:
@@ -278,7 +278,7 @@ class LbfgsDescent:
         return float(self._losses[0]), gradient.numpy().ravel().astype(np.float64)
 
     def run(self, observe: Observer) -> bool:
-        """Takes what iterations are left; whether it was not told to stop."""
+        """Takes the iterations that are left; returns whether all were taken."""
         stopped = False
 
         def after_iteration(intermediate_result: optimize.OptimizeResult) -> None:

@@ -1,4 +1,4 @@
-"""Everything that style transfer can be told: one place for names, defaults and ranges.
+"""The options of style transfer: their names, defaults and ranges.
 
 No TensorFlow here: configs are built from `StyleOptions` before anything heavy loads.
 """

@@ -1,4 +1,4 @@
-"""What a captioner's training minimises: cross-entropy and its variants.
+"""The losses of captioners: cross-entropy and its variants.
 
 - Label smoothing (Szegedy et al. 2016, Rethinking the Inception architecture, section 7).
 - Scheduled sampling (Bengio et al. 2015): input words that the model itself would say, so
@@ -56,7 +56,7 @@ def own_words(
     rate: tf.Tensor,
     seed: tf.Tensor,
 ) -> tf.Tensor:
-    """The input words, some of them replaced by what the model says in their place.
+    """The input words, some of them replaced by the model's own predictions.
 
     Args:
         decoder: The model; read with dropout, and not differentiated.

@@ -1,4 +1,4 @@
-"""Training states on disk: a file each, with a checksum, and the one before kept.
+"""Training states on disk, each a file with a checksum; the previous one is kept.
 
 A file is written whole before it takes its name. The checksum covers every value, so that
 a flipped bit is seen; training then goes on from the state before, and so ends with the

@@ -1,4 +1,4 @@
-"""How every command of kerasdl starts and ends: flags in, one line and an exit code out.
+"""The start and end of every command: flags, errors as one line, exit codes.
 
 TensorFlow takes seconds to import, so nothing here imports it: a wrong flag is
 answered at once. What needs the packages of the extra [jobs] is imported when a trainer

@@ -15,7 +15,7 @@ from kerasdl.training.workdir import Workdir
 
 
 class Comparison(Job):
-    """Trains jobs one after the other; what is wrong with one is found before the first.
+    """Trains jobs one after the other; an error in any is found before the first.
 
     Args:
         config: Of all of them.

@@ -1,4 +1,4 @@
-"""Training on several replicas: which, whose rows of a batch, who writes.
+"""Training on several replicas: strategies, shares of a batch, and who writes files.
 
 A replica is a device (`mirrored`) or a process (`multi_worker`, described by TF_CONFIG
 as TensorFlow documents it). Every replica holds all weights; each takes every R-th row of

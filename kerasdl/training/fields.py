@@ -1,4 +1,4 @@
-"""What configs say of themselves: their docstrings, headline figures and fields.
+"""Reads configs: their docstrings, headline figures and the meanings of their fields.
 
 `--help`, the list of configs and the page of configs are made from this. A field's
 meaning stands in one place: a comment of the config file on its line or above it, or the

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, answered between two steps rather than in the middle of one."""
+"""Ctrl-C and SIGTERM take effect between two steps, not in the middle of one."""
 
 import signal
 from types import FrameType, TracebackType

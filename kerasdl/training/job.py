@@ -1,4 +1,4 @@
-"""What a job is, and the one way in which all of them are run.
+"""The base of all jobs, and the function that runs them.
 
     check the config -> read the data, build the model -> make the workdir
         -> train (resuming) -> model.keras -> metrics.json -> report.html
@@ -133,7 +133,7 @@ class Job:
         return make_optimizer(self.config, rate)
 
     def fit(self, workdir: Workdir, objective: Objective) -> Outcome:
-        """Trains what is left to train; the model then is the best one.
+        """Trains the epochs that are left; the model then is the best one.
 
         Raises:
             Interrupted, InputError: As `TrainingLoop.run`.

@@ -1,4 +1,4 @@
-"""The jobs by name: their configs, the values that these may have, where their code is.
+"""The table of jobs: their configs, the allowed values, and the modules of their code.
 
 Nothing here imports TensorFlow: a command reads this table before anything heavy. A new
 job is a module with a `make_job(config)`, its config, and an entry in `JOBS`.

@@ -164,7 +164,7 @@ class TrainingLoop:
         return [*self.model.variables, *self.optimizer.variables]
 
     def run(self) -> Progress:
-        """Trains what is left to train; the model then holds the best state.
+        """Trains the epochs that are left; the model then holds the best state.
 
         Raises:
             Interrupted: After Ctrl-C or SIGTERM, once the state has been saved.

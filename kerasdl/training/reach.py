@@ -1,4 +1,4 @@
-"""How many steps back a recurrent layer's gradient reaches: its memory horizon.
+"""The memory horizon: how many steps back a recurrent layer's gradient reaches.
 
 A random gradient enters at each sequence's last step alone. With δ_t and γ_t the whole
 gradients that then reach h_t and c_t, the share that is left k steps further back is

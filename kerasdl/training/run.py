@@ -1,4 +1,4 @@
-"""`kerasdl.train`: what the commands do, as a function."""
+"""`kerasdl.train`: a function that does what the commands do."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from kerasdl.metrics.cider import CiderD
 
 
 class SelfCritic:
-    """Draws captions of the pictures of a training split, and says what they are worth.
+    """Samples captions of the pictures of a training split, and computes their rewards.
 
     Args:
         vocabulary: The model's.

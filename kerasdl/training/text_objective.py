@@ -1,4 +1,4 @@
-"""The model of a text run and what it minimises."""
+"""The model of a text run and its loss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the transfer job minimises, and the head that it may begin with."""
+"""The losses of the transfer job, and the head that is fitted before training."""
 
 from __future__ import annotations
 

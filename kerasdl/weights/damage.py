@@ -1,4 +1,4 @@
-"""What the readers of weights share: the word for damage, and arithmetic that ends."""
+"""The exception for damaged files, and bounded arithmetic, for all readers of weights."""
 
 import struct
 import tokenize

@@ -1,4 +1,4 @@
-"""What may stand in an HDF5 file of weights, checked in a child process.
+"""Checks the contents of an HDF5 file of weights in a child process.
 
 HDF5 can do more than hold numbers: a dataset may be stored in another local file, be
 composed of other files' datasets, hold references, strings and records, or name a filter

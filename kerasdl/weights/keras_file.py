@@ -1,4 +1,4 @@
-"""What may stand in a `.keras` file, checked before Keras opens it.
+"""Checks the contents of a `.keras` file before Keras opens it.
 
 It is a zip of `config.json`, which Keras reads with its safe mode on, and of the weights
 as HDF5, which a stranger may have made to crash or hang the process.

@@ -1,4 +1,4 @@
-"""From PyTorch's layout of a layer's weights to Keras's."""
+"""Converts PyTorch's layout of a layer's weights to Keras's."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Pictures with captions, and what every reader of them checks."""
+"""Pictures with captions, and the checks that all readers share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said of a drawn scene: five wordings by a small grammar.
+"""Captions of a drawn scene: five wordings from a small grammar.
 
     caption  ->  wording of the arrangement, with one noun phrase a shape
     noun     ->  article [size] colour shape

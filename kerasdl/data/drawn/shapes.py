@@ -1,4 +1,4 @@
-"""The built-in data set of pictures to classify: one drawn shape, to be named.
+"""The built-in data set of pictures to classify: each shows one drawn shape.
 
 Each picture shows one shape of some colour, size, place and turn on some background. Of
 each shape one colour is held out of training, so that a classifier which goes by colour

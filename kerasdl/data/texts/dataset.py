@@ -1,4 +1,4 @@
-"""Texts with labels, and what every reader of them shares."""
+"""Texts with labels, and the code that all readers share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sentences as tokens, and tokens as ids: what training, exports and predictors share.
+"""Tokens of sentences and ids of tokens, for training, exports and predictors.
 
 Imports NumPy alone, so that a predictor on a device can use it.
 `kerasdl.data.texts.graph` is the same in TensorFlow.

@@ -1,4 +1,4 @@
-"""What the text classifiers share: sizes, logits to probabilities, the loss."""
+"""The base of all text classifiers: sizes, probabilities of logits, the loss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the classifiers share that begin with word vectors."""
+"""The base of the classifiers that begin with word vectors."""
 
 from __future__ import annotations
 
