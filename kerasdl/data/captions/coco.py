@@ -1,4 +1,4 @@
-"""COCO's own layout: a JSON file of pictures and captions per split (Chen et al. 2015)."""
+"""COCO's own layout: a JSON file per split (Chen et al. 2015)."""
 
 from __future__ import annotations
 
