@@ -1,6 +1,7 @@
 """Exports of trained models: SavedModel, TFLite, and prediction from either.
 
     kerasdl.export.tflite(model, "m.tflite", ...)     built-in operations, checked
+    kerasdl.export.onnx(model, "m.onnx", ...)         for ONNX Runtime, checked
     kerasdl.export.saved_model(model, "served", ...)  for TensorFlow Serving, checked
     kerasdl.export.verify("m.tflite")                 checked again, anywhere
 
@@ -14,12 +15,13 @@ import types
 from typing import Any
 
 _FUNCTIONS = {
+    "onnx": "kerasdl.export.to_onnx",
     "saved_model": "kerasdl.export.to_saved_model",
     "tflite": "kerasdl.export.to_tflite",
     "verify": "kerasdl.export.proof",
 }
 
-__all__ = ["saved_model", "tflite", "verify"]
+__all__ = ["onnx", "saved_model", "tflite", "verify"]
 
 
 class _Package(types.ModuleType):

@@ -8,42 +8,59 @@ Through Weight Equalization and Bias Correction, 2019, section 4.2, with measure
 of derived expectations.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
 import tensorflow as tf
+
+from kerasdl.export.forms import run_with
 
 CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 # The largest integer of symmetric 8-bit weights, as LiteRT has them.
 LARGEST = 127
 
 
-def correct_biases(model: keras.Model, images: np.ndarray) -> int:
-    """Rounds the convolutions' kernels in place and corrects the means of their outputs.
+def correct_biases(model: keras.Model, images: np.ndarray) -> tuple[keras.Model, int]:
+    """A copy of a model with rounded kernels and the means of their outputs put right.
 
     A convolution without a bias is corrected in the BatchNorm that follows it; one that
     has neither, or that the network applies more than once, is left as it is.
 
     Args:
-        model: A functional model of pictures; models among its layers are entered.
+        model: A functional model of pictures, channels last; models among its layers are
+            entered. It is left as it is.
         images: float32 (N, H, W, 3), N real inputs of the model, all run at once.
 
     Returns:
-        How many convolutions were corrected.
+        The copy, and how many of its convolutions were corrected.
     """
     images = tf.constant(images)
-    corrections: dict[int, _Correction] = {}
-    for network in _networks(model):
-        for convolution, place in _places(network):
-            corrections[id(convolution)] = _Correction(convolution, place)
-    _watched(model, corrections)(images, training=False)
-    for correction in corrections.values():
-        correction.round()
-    _watched(model, corrections)(images, training=False)
-    for correction in corrections.values():
-        correction.apply()
-    return len(corrections)
+    expected: dict[int, tf.Tensor] = {}
+
+    def kept(k: int, outputs: tf.Tensor) -> tf.Tensor:
+        expected[k] = _means(outputs)
+        return outputs
+
+    _observe(model, images, kept)
+    copy = type(model).from_config(model.get_config())
+    copy.set_weights(model.get_weights())
+    places = list(_places(copy))
+    for convolution, _ in places:
+        depthwise = isinstance(convolution, keras.layers.DepthwiseConv2D)
+        kernel = keras.ops.convert_to_numpy(convolution.kernel)
+        convolution.kernel.assign(rounded(kernel, depthwise))
+    shifts: dict[int, tf.Tensor] = {}
+
+    def corrected(k: int, outputs: tf.Tensor) -> tf.Tensor:
+        shifts[k] = _means(outputs) - expected[k]
+        return outputs - shifts[k]
+
+    _observe(copy, images, corrected)
+    for k, (convolution, place) in enumerate(places):
+        # A BatchNorm subtracts its mean, a bias is added.
+        place.assign_add(-shifts[k] if place is convolution.bias else shifts[k])
+    return copy, len(places)
 
 
 def rounded(kernel: np.ndarray, depthwise: bool) -> np.ndarray:
@@ -60,92 +77,79 @@ def rounded(kernel: np.ndarray, depthwise: bool) -> np.ndarray:
     return np.round(kernel / scale) * scale
 
 
-class _Correction:
-    """What is known of one convolution: the mean it had, and the mean it has."""
+def _observe(
+    model: keras.Model,
+    images: tf.Tensor,
+    observe: Callable[[int, tf.Tensor], tf.Tensor],
+) -> None:
+    """Runs a model and shows what convolutions give before their activations.
 
-    def __init__(self, convolution: keras.layers.Layer, place: keras.Variable) -> None:
-        self.convolution = convolution
-        self._place = place
-        self._expected: tf.Tensor | None = None
-        self._shift: tf.Tensor | None = None
+    Args:
+        model: With convolutions.
+        images: Its inputs.
+        observe: Given the number of a convolution in the order of `_places` and its
+            outputs; what it returns takes their place.
+    """
+    numbers = {id(layer): k for k, (layer, _) in enumerate(_places(model))}
 
-    def observe(self, inputs: tf.Tensor) -> tf.Tensor:
-        """The convolution's outputs, less the shift once the kernel has been rounded."""
-        # The bias acts before the activation.
-        activation = self.convolution.activation
-        self.convolution.activation = keras.activations.linear
-        try:
-            outputs = self._corrected(self.convolution(inputs))
-        finally:
-            self.convolution.activation = activation
-        return activation(outputs)
+    def form_of(operation):
+        if isinstance(operation, keras.Model):
+            return lambda x, **_: run(operation, x)
+        if id(operation) not in numbers:
+            return operation
+        number = numbers[id(operation)]
+        return lambda x, **_: operation.activation(observe(number, _linear(operation, x)))
 
-    def _corrected(self, outputs: tf.Tensor) -> tf.Tensor:
-        means = tf.reduce_mean(outputs, axis=(0, 1, 2))
-        if self._expected is None:
-            self._expected = means
-            return outputs
-        self._shift = means - self._expected
-        return outputs - self._shift
+    def run(network, x):
+        return run_with(getattr(network, "_functional", network), x, form_of)
 
-    def round(self) -> None:
-        kernel = self.convolution.kernel
-        depthwise = isinstance(self.convolution, keras.layers.DepthwiseConv2D)
-        kernel.assign(rounded(keras.ops.convert_to_numpy(kernel), depthwise))
-
-    def apply(self) -> None:
-        # A BatchNorm subtracts its mean, a bias is added.
-        is_bias = self._place is self.convolution.bias
-        self._place.assign_add(-self._shift if is_bias else self._shift)
+    run(model, images)
 
 
-class _Watched(keras.layers.Layer):
-    """A convolution whose outputs are observed."""
+def _linear(convolution: keras.layers.Layer, x: tf.Tensor) -> tf.Tensor:
+    """A convolution with its bias, without its activation."""
+    depthwise = isinstance(convolution, keras.layers.DepthwiseConv2D)
+    outputs = (keras.ops.depthwise_conv if depthwise else keras.ops.conv)(
+        x,
+        convolution.kernel,
+        strides=convolution.strides,
+        padding=convolution.padding,
+        dilation_rate=convolution.dilation_rate,
+        data_format=convolution.data_format,
+    )
+    return outputs + convolution.bias if convolution.use_bias else outputs
 
-    def __init__(self, correction: _Correction) -> None:
-        super().__init__(name=correction.convolution.name)
-        self._correction = correction
 
-    def call(self, inputs):
-        if tf.executing_eagerly():
-            return self._correction.observe(inputs)
-        return self._correction.convolution(inputs)
-
-
-def _watched(model: keras.Model, corrections: dict[int, _Correction]) -> keras.Model:
-    """The model on the same weights, its convolutions watched."""
-
-    def clone(layer):
-        if isinstance(layer, keras.Model):
-            return keras.models.clone_model(layer, clone_function=clone)
-        correction = corrections.get(id(layer))
-        return layer if correction is None else _Watched(correction)
-
-    return keras.models.clone_model(model, clone_function=clone)
+def _means(outputs: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_mean(outputs, axis=(0, 1, 2))
 
 
 def _networks(model: keras.Model) -> Iterator[keras.Model]:
     yield model
     for layer in model.layers:
-        if isinstance(layer, keras.Model):
+        if isinstance(layer, keras.Model) and _is_used_once(layer):
             yield from _networks(layer)
 
 
 def _places(
-    network: keras.Model,
+    model: keras.Model,
 ) -> Iterator[tuple[keras.layers.Layer, keras.Variable]]:
     """Convolutions that are applied once, and where a constant is taken from each."""
-    followers: dict[str, keras.layers.Layer] = {}
-    for layer in network.layers:
-        if isinstance(layer, keras.layers.BatchNormalization) and _is_used_once(layer):
-            followers[layer.input._keras_history.operation.name] = layer
-    for layer in network.layers:
-        if not isinstance(layer, CONVOLUTIONS) or not _is_used_once(layer):
-            continue
-        if layer.use_bias:
-            yield layer, layer.bias
-        elif layer.name in followers:
-            yield layer, followers[layer.name].moving_mean
+    for network in _networks(model):
+        followers: dict[str, keras.layers.Layer] = {}
+        for layer in network.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                if _is_used_once(layer):
+                    followers[layer.input._keras_history.operation.name] = layer
+        for layer in network.layers:
+            if not isinstance(layer, CONVOLUTIONS) or not _is_used_once(layer):
+                continue
+            if layer.data_format != "channels_last":
+                continue
+            if layer.use_bias:
+                yield layer, layer.bias
+            elif layer.name in followers:
+                yield layer, followers[layer.name].moving_mean
 
 
 def _is_used_once(layer: keras.layers.Layer) -> bool:

@@ -14,7 +14,8 @@ from kerasdl.data.captions.vocabulary import END, START, UNK, CaptionVocabulary
 from kerasdl.decoding import options_for
 from kerasdl.errors import InputError
 from kerasdl.export.comparison import Tolerance
-from kerasdl.export.jobs import Example, Job, PictureJob, evenly, strings
+from kerasdl.export.jobs import Example, Job, evenly, strings
+from kerasdl.export.picture_jobs import PictureJob
 from kerasdl.export.proof import Case
 from kerasdl.export.subject import Export, Request
 

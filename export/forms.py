@@ -191,6 +191,15 @@ def rebuilt(
     return copy
 
 
+def quieten(name: str, config: dict[str, Any]) -> None:
+    """No dropout, no noise, and batch normalisation by the statistics it has."""
+    for key in ("rate", "dropout", "recurrent_dropout", "stddev"):
+        if isinstance(config.get(key), float):
+            config[key] = 0.0
+    if name.endswith("BatchNormalization"):
+        config["trainable"] = False
+
+
 def with_our_layers(model: keras.Model) -> keras.Model:
     """`kerasdl.layers.from_keras`, or the model if one of its layers has no match."""
     try:

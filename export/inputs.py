@@ -46,6 +46,24 @@ def define_export_flags(output: str) -> None:
     )
 
 
+def define_shape_flags(strategy: str) -> None:
+    """Defines the flags on shapes of a file; `strategy` is the default of that flag."""
+    flags.DEFINE_integer("batch", 0, "Samples of a call; 0: what the model says.")
+    flags.DEFINE_integer("steps", 0, "Time steps; 0: what the model says, or any.")
+    flags.DEFINE_enum(
+        "strategy",
+        strategy,
+        ("auto", "loop", "unrolled"),
+        "Loops over time as loops, or every step written out.",
+    )
+    flags.DEFINE_integer(
+        "size",
+        0,
+        "Side of the input in pixels, for a style network; 0: 256.",
+        lower_bound=0,
+    )
+
+
 def given_model() -> str:
     """What `--model` or `--workdir` names."""
     return flags.FLAGS.model or flags.FLAGS.workdir
@@ -96,6 +114,8 @@ def given_examples(input_kind: str, files: Sequence[str]) -> list[Example]:
 def print_summary(path: Path, entry: dict[str, Any]) -> None:
     """Says what was written and how it compares."""
     print(f"{path}: {entry['bytes'] / 2**20:.1f} MiB")
+    if entry["strategy"] != "none":
+        print(f"loops over time: {entry['strategy']}")
     print_report(entry)
     accuracy = entry.get("accuracy")
     if accuracy:
@@ -117,6 +137,12 @@ def print_report(report: dict[str, Any]) -> None:
             f"latency: {each['median_ms']} ms (median of {each['calls']} calls), "
             f"{each['p99_ms']} ms (99 %); threads: {threads}"
         )
+    stock = report["latency"].get("stock")
+    if stock and "threads" in stock:
+        for threads, each in stock["threads"].items():
+            print(f"Keras's own file: {each['median_ms']} ms; threads: {threads}")
+    elif stock:
+        print(f"Keras's own file: none, {stock['why']}")
 
 
 def spread_flag(argv: Sequence[str], flag: str) -> list[str]:

@@ -1,7 +1,8 @@
 """Exports of trained runs, and the table of the modules of each job.
 
-A new job is one module with a subclass of `Job`, or of `PictureJob` if pictures go in,
-and a line in `JOBS`; the commands, the files they write and the manifests are shared.
+A new job is one module with a subclass of `Job`, or of `PictureJob` (picture_jobs.py) if
+pictures go in, and a line in `JOBS`; the commands, the files they write and the manifests
+are shared.
 """
 
 import abc
@@ -15,9 +16,8 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from kerasdl.errors import InputError
-from kerasdl.export.comparison import Tolerance
-from kerasdl.export.proof import Case, file_entry
-from kerasdl.export.subject import SERVING, Accuracy, Export, Request, Subject
+from kerasdl.export.proof import file_entry
+from kerasdl.export.subject import Accuracy, Request, Subject
 from kerasdl.runs import read_run
 
 JOBS = {
@@ -26,12 +26,8 @@ JOBS = {
     "text": "kerasdl.export.text:TextJob",
     "transfer": "kerasdl.export.transfer:TransferJob",
 }
-# As `SERVING`, with a status for each row: a broken input answers alone.
-EACH = "serving_each"
 # Training inputs from which int8 measures the ranges of the activations.
 CALIBRATION = 500
-# Pictures that the Keras model answers at once.
-BATCH = 32
 # Of a difference of two shares, which may be that very loss.
 ROUNDING = 1e-9
 
@@ -156,6 +152,8 @@ class Job(Subject):
                 f"`signatures`: the {self.name} job exports "
                 f"{', '.join(self.signatures)}, got {unknown[0]!r}."
             )
+        if request.stretch and self.input_kind != "picture":
+            raise InputError(f"`stretch` is of pictures, the {self.name} job has none.")
         for name in ("representative", "labels", "vocabulary"):
             if getattr(request, name) is not None:
                 raise InputError(f"`{name}` is what the run itself gives; got one.")
@@ -196,263 +194,6 @@ class Job(Subject):
     def labelled(self) -> Iterator[tuple[int, int, Example]]:
         """Label, class by the Keras model and input of the validation split."""
         return iter(())
-
-
-class PictureJob(Job):
-    """A job whose inputs are pictures; what differs is below `answers`.
-
-    Attributes:
-        preparation: How a picture becomes S x S; see `prepare_picture`.
-        images_signature: The name of the SavedModel's signature on image tensors.
-        outputs: What encoded pictures are answered with; all that `named` gives if empty.
-        tensors, encoded: What the SavedModel's signatures may differ by.
-        on_device: What a `.tflite` file may differ by, by quantisation.
-    """
-
-    preparation: str = "squash"
-    images_signature: ClassVar[str]
-    outputs: ClassVar[Sequence[str]] = ()
-    tensors: ClassVar[Tolerance]
-    encoded: ClassVar[Tolerance]
-    on_device: ClassVar[Mapping[str, Tolerance]]
-
-    @property
-    @abc.abstractmethod
-    def size(self) -> int:
-        """The side S of the input in pixels."""
-
-    @abc.abstractmethod
-    def graph(self, images: Any, model: Any) -> dict[str, Any]:
-        """Numbers for float32 (N, S, S, 3), RGB in 0..255, in TensorFlow's graph."""
-
-    def named(self, numbers: dict[str, Any]) -> dict[str, Any]:
-        """What a SavedModel answers, from the numbers that `graph` gives."""
-        return numbers
-
-    @abc.abstractmethod
-    def expected(self, answers: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The same as `named` of the Keras model's answers, in NumPy."""
-
-    def answers(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """What the Keras model answers for images (N, S, S, 3)."""
-        parts = [
-            self.graph(images[start : start + BATCH], self.model)
-            for start in range(0, len(images), BATCH)
-        ]
-        return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
-
-    def device_model(self, request: Request) -> Any:
-        """The model that a `.tflite` file is made of."""
-        del request
-        return self.model
-
-    def readable(self, example: Example) -> Example:
-        """`example`, if it is a whole picture."""
-        from kerasdl.data.pictures.decoding import decode_picture
-
-        decode_picture(example.data, example.name)
-        return example
-
-    def image(self, example: Example) -> np.ndarray:
-        """float32 (1, S, S, 3) of an example, by Pillow."""
-        from kerasdl.data.pictures.decoding import decode_picture, prepare_picture
-
-        image = decode_picture(example.data, example.name)
-        prepared = prepare_picture(image, self.size, self.preparation)
-        return prepared[np.newaxis].astype(np.float32)
-
-    def served(self, request: Request) -> Export:
-        """Signatures on encoded pictures and on image tensors; see the module's job."""
-        import tensorflow as tf
-
-        from kerasdl.data.pictures.graph import decode_and_prepare
-
-        self.check(request)
-        size = self.size
-
-        answer = of_any_batch(lambda images: self.named(self.graph(images, self.model)))
-        module = module_of(self.model)
-        add_encoded_signatures(
-            module,
-            lambda data: decode_and_prepare(data, size, self.preparation),
-            tf.zeros((size, size, 3)),
-            answer,
-            self.outputs,
-        )
-        images = tf.TensorSpec((None, size, size, 3), tf.float32, name="images")
-        module.on_images = tf.function(answer, input_signature=[images])
-        examples = self.given("val", request.examples, request.inputs)
-        pixels = np.concatenate([self.image(example) for example in examples])
-        rows = self.expected(self.answers(pixels))
-        encoded = {n: v for n, v in rows.items() if n in (self.outputs or rows)}
-        cases = encoded_cases([example.data for example in examples], encoded)
-        cases.append(Case(self.images_signature, {"images": pixels}, rows))
-        return Export(
-            module,
-            {
-                SERVING: module.on_bytes,
-                EACH: module.on_each,
-                self.images_signature: module.on_images,
-            },
-            cases,
-            {
-                SERVING: self.encoded,
-                EACH: self.encoded,
-                self.images_signature: self.tensors,
-            },
-        )
-
-    def device(self, request: Request) -> Export:
-        """`serving_default(image: float[B, S, S, 3]) -> the numbers of `graph``."""
-        import tensorflow as tf
-
-        self.check(request)
-        size = self.size
-        model = self.device_model(request)
-        module = module_of(model)
-        shape = (request.batch or 1, size, size, 3)
-        module.on_image = tf.function(
-            lambda image: self.graph(image, model),
-            input_signature=[tf.TensorSpec(shape, tf.float32, name="image")],
-        )
-        examples = self.given("val", request.examples, request.inputs)
-        images = np.concatenate([self.image(example) for example in examples])
-        expected = self.answers(images)
-        export = Export(
-            module,
-            {SERVING: module.on_image},
-            [
-                Case(
-                    SERVING,
-                    {"image": images[start : start + shape[0]]},
-                    {n: v[start : start + shape[0]] for n, v in expected.items()},
-                )
-                for start in range(0, len(images) - shape[0] + 1, shape[0])
-            ],
-            {SERVING: self.on_device[request.quantize]},
-            metadata={
-                "input": {
-                    "name": "image",
-                    "kind": "picture",
-                    "shape": list(shape),
-                    "preparation": self.preparation,
-                    "channels": "RGB",
-                    "range": [0, 255],
-                }
-            },
-        )
-        if request.quantize == "int8":
-            export.calibration = (
-                {"image": np.repeat(self.image(example), shape[0], axis=0)}
-                for example in self.given("train", CALIBRATION, request.inputs)
-            )
-        return export
-
-
-# What `EACH` says of a row that is none.
-BROKEN = "expected a whole JPEG or PNG picture"
-
-
-def of_any_batch(answer: Callable) -> Callable:
-    """`answer`, from pictures (N, ...) to outputs by name, that takes N = 0 too.
-
-    TensorFlow's optimiser moves a BatchNorm's factor before a convolution, and fails to
-    if there are no samples; so an empty batch is answered with one blank sample.
-    """
-    import tensorflow as tf
-
-    def answer_any(pictures):
-        count = tf.shape(pictures)[0]
-        missing = tf.cast(tf.equal(count, 0), tf.int32)
-        edges = [[0, missing]] + [[0, 0]] * (pictures.shape.rank - 1)
-        results = answer(tf.pad(pictures, edges))
-        return {name: value[:count] for name, value in results.items()}
-
-    return answer_any
-
-
-def add_encoded_signatures(
-    module: Any, read: Callable, blank: Any, answer: Callable, outputs: Sequence[str] = ()
-) -> None:
-    """Adds the signatures on encoded pictures to a module, `on_bytes` and `on_each`.
-
-    Args:
-        module: A `tf.Module`.
-        read: From a scalar string to a picture, a tensor; may fail when run.
-        blank: What takes the place of a picture that cannot be read.
-        answer: From a batch of pictures to outputs by name.
-        outputs: The names that encoded pictures are answered with; all by default.
-    """
-    import tensorflow as tf
-
-    def guarded(data):
-        # The one construct of a graph that goes on after an operation has failed.
-        whole = tf.data.Dataset.from_tensors(data).map(lambda d: (read(d), True))
-        broken = tf.data.Dataset.from_tensors((blank, False))
-        whole = whole.ignore_errors().concatenate(broken)
-        return whole.take(1).get_single_element()
-
-    spec = tf.TensorSpec((None,), tf.string, name="image_bytes")
-
-    @tf.function(input_signature=[spec], autograph=False)
-    def on_each(image_bytes):
-        pictures, whole = tf.map_fn(
-            guarded,
-            image_bytes,
-            fn_output_signature=(
-                tf.TensorSpec(blank.shape, blank.dtype),
-                tf.TensorSpec((), tf.bool),
-            ),
-        )
-        results = {
-            n: v for n, v in answer(pictures).items() if not outputs or n in outputs
-        }
-        for name, value in results.items():
-            rows = tf.reshape(whole, [-1] + [1] * (value.shape.rank - 1))
-            results[name] = tf.where(rows, value, tf.zeros((), value.dtype))
-        return results | {"status": tf.where(whole, "", BROKEN)}
-
-    @tf.function(input_signature=[spec], autograph=False)
-    def on_bytes(image_bytes):
-        results = dict(on_each(image_bytes))
-        broken = tf.where(tf.not_equal(results.pop("status"), ""))[:, 0]
-        check = tf.debugging.Assert(
-            tf.equal(tf.size(broken), 0), [f"{BROKEN}; broken are the rows", broken]
-        )
-        with tf.control_dependencies([check]):
-            return {name: tf.identity(value) for name, value in results.items()}
-
-    module.on_each, module.on_bytes = on_each, on_bytes
-
-
-def encoded_cases(data: Sequence[bytes], rows: Mapping[str, np.ndarray]) -> list[Case]:
-    """Calls with encoded pictures: each alone, all at once with one broken, and none.
-
-    Args:
-        data: The pictures.
-        rows: What the model answers, a row for each.
-    """
-
-    def call(signature, pictures, outputs):
-        inputs = {"image_bytes": strings(pictures)}
-        return Case(signature, inputs, dict(outputs))
-
-    def part(start, end):
-        return {name: value[start:end] for name, value in rows.items()}
-
-    cases = [call(SERVING, data[k : k + 1], part(k, k + 1)) for k in range(len(data))]
-    cases.append(call(SERVING, (), part(0, 0)))
-    with_broken = {
-        name: np.insert(value, 1, _blank(value), axis=0) for name, value in rows.items()
-    }
-    with_broken["status"] = strings([b""] * (len(data) + 1))
-    with_broken["status"][1] = BROKEN.encode()
-    broken = data[0][: len(data[0]) // 2]
-    return [*cases, call(EACH, [*data[:1], broken, *data[1:]], with_broken)]
-
-
-def _blank(value: np.ndarray) -> Any:
-    return b"" if value.dtype == object else 0
 
 
 def strings(values: Sequence[bytes]) -> np.ndarray:

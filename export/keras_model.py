@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -16,6 +17,7 @@ from kerasdl.export import forms, representative
 from kerasdl.export.comparison import Tolerance
 from kerasdl.export.metadata import VOCABULARY_IDS, vocabulary_ids
 from kerasdl.export.proof import Case
+from kerasdl.export.stock import convert_stock
 from kerasdl.export.streaming import add_step
 from kerasdl.export.subject import SERVING, Export, Request, Subject
 from kerasdl.export.training import add_train
@@ -31,6 +33,9 @@ STRATEGIES = ("auto", "loop", "unrolled")
 SIGNATURES = ("infer", "step", "train")
 # Unrolled, a longer sequence makes a file of many thousand operations.
 LONGEST_AUTO_UNROLL = 256
+# In float32, layers of so few units are faster unrolled: what a loop costs beside their
+# products weighs more than the products (measured by benchmarks/export.py).
+SMALL_UNITS = 64
 _CONTEXTS = {"loop": emissions_in_buffers, "unrolled": steps_written_out}
 
 
@@ -72,6 +77,12 @@ class KerasModel(Subject):
             for layer in forms.layers_of(model)
             if isinstance(layer, keras.layers.RNN)
         ]
+        for layer in self.recurrent:
+            if type(layer).__name__.startswith("ConvLSTM"):
+                raise InputError(
+                    f"`model`: the layer {layer.name!r} ({type(layer).__name__}) has no "
+                    "form that converts; TimeDistributed convolutions and an LSTM have."
+                )
 
     def timed(self) -> list[str]:
         """The inputs whose second axis is time, as far as shapes tell."""
@@ -81,6 +92,7 @@ class KerasModel(Subject):
             if len(tensor.shape) == 3
             or (len(tensor.shape) == 2 and tensor.shape[1] is None)
             or (len(tensor.shape) == 2 and "int" in tensor.dtype)
+            or (len(tensor.shape) == 5 and self.recurrent)  # moving pictures
         ]
 
     def device(self, request: Request) -> Export:
@@ -88,12 +100,14 @@ class KerasModel(Subject):
         _check(request)
         shapes = self._shapes(request)
         lengths = [shapes[name][1] for name in self.timed()]
+        lengths = lengths or [shape[1] for shape in shapes.values() if len(shape) > 1]
         known = max(lengths) if lengths and None not in lengths else None
         strategy = choose_strategy(
             request,
             bool(self.recurrent),
             known,
             f"the layer {self.recurrent[0].name!r}" if self.recurrent else "",
+            max(map(_units, self.recurrent), default=0),
         )
         model = self._rebuilt(shapes)
         module = tf.Module()
@@ -124,6 +138,12 @@ class KerasModel(Subject):
         if "train" in request.signatures:
             add_train(export, self, model, request)
         return export
+
+    def stock(self, export: Export, folder: Path) -> tuple[Path | None, dict[str, Any]]:
+        """See `Subject`; of a model with recurrent layers."""
+        if not self.recurrent:
+            return None, {}
+        return convert_stock(self, export.cases[0], folder)
 
     def _files(self, request: Request) -> dict[str, str]:
         files = {}
@@ -247,7 +267,7 @@ class Reference:
 
 
 def choose_strategy(
-    request: Request, recurrent: bool, steps: int | None, what: str
+    request: Request, recurrent: bool, steps: int | None, what: str, units: int
 ) -> str:
     """How loops over time are written: "loop", "unrolled", or "none" if there are none.
 
@@ -256,6 +276,7 @@ def choose_strategy(
         recurrent: Whether the model has recurrent layers.
         steps: The length, None if it is unknown.
         what: The recurrent layer, for messages.
+        units: Of the widest recurrent layer.
 
     Raises:
         InputError: What is asked for does not go together.
@@ -277,8 +298,18 @@ def choose_strategy(
         )
     if request.strategy != "auto":
         return request.strategy
-    pays = request.quantize == "dynamic" and (steps or 0) <= LONGEST_AUTO_UNROLL
-    return "unrolled" if needed or (steps is not None and pays) else "loop"
+    # Unrolled, the backward pass would be a multiple of the forward pass's operations.
+    learns = "train" in request.signatures
+    short = steps is not None and steps <= LONGEST_AUTO_UNROLL and not learns
+    small = request.quantize in ("none", "float16") and units <= SMALL_UNITS
+    pays = request.quantize == "dynamic" or small
+    return "unrolled" if needed or (short and pays) else "loop"
+
+
+def _units(layer: keras.layers.RNN) -> int:
+    """The widest state of a recurrent layer."""
+    sizes = keras.tree.flatten(layer.state_size)
+    return max(size for size in sizes if isinstance(size, int))
 
 
 def _zeros(inputs: Mapping[str, Any]) -> dict[str, tf.Tensor]:
@@ -325,6 +356,8 @@ def _check(request: Request) -> None:
             f"`signatures` must hold 'infer' and may hold 'step' and 'train', got "
             f"{', '.join(request.signatures) or 'none'}."
         )
+    if request.stretch:
+        raise InputError("`stretch` is of a workdir on pictures, got a Keras model.")
     for name in ("batch", "steps"):
         value = getattr(request, name)
         if value is not None and (isinstance(value, bool) or value < 1):

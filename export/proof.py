@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from kerasdl.errors import InputError
-from kerasdl.export import runner
+from kerasdl.export import forks, runner
 from kerasdl.export.comparison import Answers, Comparison, Tolerance, compare
 from kerasdl.weights.damage import DAMAGE, reason
 from kerasdl.weights.npz import read_npz
@@ -122,7 +122,11 @@ def store_cases(path: Path, cases: Sequence[Case]) -> None:
 
 
 def run_cases(
-    model: Path, cases: Sequence[Case], latency: bool = True, needs: Sequence[str] = ()
+    model: Path,
+    cases: Sequence[Case],
+    latency: bool = True,
+    needs: Sequence[str] = (),
+    beside: Path | None = None,
 ) -> tuple[list[dict[str, np.ndarray]], dict[str, Any]]:
     """Runs an export on cases, in a process without kerasdl.
 
@@ -131,10 +135,11 @@ def run_cases(
         cases: The calls, in this order, all in one process.
         latency: Whether to measure how long the first case takes.
         needs: Modules to import first, with the operations of a SavedModel.
+        beside: A `.tflite` file of the same signature whose latency is measured in turns.
 
     Returns:
         The outputs of each call, and the process's report: `signatures`, and
-        `latency` by number of threads.
+        `latency` by number of threads, with `stock` that of `beside`.
 
     Raises:
         InputError: The process fails or dies.
@@ -143,24 +148,17 @@ def run_cases(
         folder = Path(name)
         save_cases(folder / "cases.npz", cases)
         task = {
-            "model": str(model),
+            "model": str(model.absolute()),
             "cases": str(folder / "cases.npz"),
             "outputs": str(folder / "outputs.npz"),
             "order": json.loads(str(np.load(folder / "cases.npz")["order"])),
             "latency": latency,
             "needs": list(needs),
+            "beside": [str(beside)] if beside else [],
         }
-        # -P: the program's folder has modules named like installed ones.
-        done = subprocess.run(
-            [sys.executable, "-P", runner.__file__],
-            input=json.dumps(task),
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-            capture_output=True,
-            text=True,
-            errors="replace",
-        )
-        if done.returncode:
-            lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        code, said, report = _run(task, folder)
+        if code:
+            lines = said.strip().splitlines() or [f"exit code {code}"]
             raise InputError(f"{model.name}: does not run: {lines[-1]}")
         with np.load(folder / "outputs.npz") as arrays:
             outputs: list[dict[str, np.ndarray]] = [{} for _ in cases]
@@ -168,7 +166,26 @@ def run_cases(
                 index, _, name = key.split("/", 2)
                 if not name.endswith("|lengths"):
                     outputs[int(index)][name] = runner.unpack(arrays, key)
-        return outputs, json.loads(done.stdout)
+        return outputs, json.loads(report)
+
+
+def _run(task: dict[str, Any], folder: Path) -> tuple[int, str, str]:
+    """The exit code of a task's process, what it said, and its report."""
+    if Path(task["model"]).is_dir():
+        report = folder / "report.json"
+        more = {"kind": "cases", "runner": runner.__file__, "report": str(report)}
+        done = forks.run({**task, **more}, folder)
+        return done.code, done.said, report.read_text() if report.exists() else ""
+    process = subprocess.run(
+        # -P: the program's folder has modules named like installed ones.
+        [sys.executable, "-P", runner.__file__],
+        input=json.dumps(task),
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+        errors="replace",
+    )
+    return process.returncode, process.stderr, process.stdout
 
 
 def compare_cases(

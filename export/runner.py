@@ -1,7 +1,9 @@
 """Runs an exported model on stored cases: a program of its own, without kerasdl.
 
-For a `.tflite` file it needs ai-edge-litert and NumPy alone, for a SavedModel TensorFlow.
-`run_cases` starts it as a process, so that what it finds is what another machine finds.
+For a `.tflite` file it needs ai-edge-litert and NumPy alone, for an `.onnx` file
+onnxruntime, for a SavedModel TensorFlow.
+`run_cases` starts it as a process, or has fork_server.py do so, which has TensorFlow
+already, so that what it finds is what another machine finds.
 """
 
 import contextlib
@@ -81,6 +83,37 @@ class _Device:
         return {"partitions": len(delegates), "nodes": len(names)}
 
 
+class _Onnx:
+    def __init__(self, path, threads=None):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or 0
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(path, options)
+        self._names = [output.name for output in self._session.get_outputs()]
+
+    def run(self, signature, inputs):
+        del signature
+        return dict(zip(self._names, self._session.run(None, inputs), strict=True))
+
+    def signatures(self):
+        def specs(nodes):
+            # "tensor(float)" and the like
+            kinds = {"float": "float32", "double": "float64"}
+            types = {node.name: node.type[7:-1] for node in nodes}
+            return {
+                node.name: {
+                    "dtype": kinds.get(types[node.name], types[node.name]),
+                    "shape": [s if isinstance(s, int) else -1 for s in node.shape],
+                }
+                for node in sorted(nodes, key=lambda node: node.name)
+            }
+
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        return {"serving_default": {"inputs": specs(inputs), "outputs": specs(outputs)}}
+
+
 class _Served:
     def __init__(self, path, threads=None):
         import tensorflow as tf
@@ -116,30 +149,33 @@ class _Served:
         }
 
 
-def _latency(model, signature, inputs):
-    for _ in range(2):
+def _latencies(models, signature, inputs):
+    """Of several models, run in turns, so that a busy machine is busy for all."""
+    for model in models * 2:
         model.run(signature, inputs)
-    times, end = [], time.perf_counter() + _SECONDS
+    times, end = [], time.perf_counter() + _SECONDS * len(models)
     while len(times) < 5 or (time.perf_counter() < end and len(times) < _CALLS):
-        start = time.perf_counter()
-        model.run(signature, inputs)
-        times.append(1e3 * (time.perf_counter() - start))
-    return {
-        "median_ms": round(float(np.median(times)), 4),
-        "p99_ms": round(float(np.percentile(times, 99)), 4),
-        "calls": len(times),
-    }
+        times.append([])
+        for model in models:
+            start = time.perf_counter()
+            model.run(signature, inputs)
+            times[-1].append(1e3 * (time.perf_counter() - start))
+    return [
+        {
+            "median_ms": round(float(np.median(column)), 4),
+            "p99_ms": round(float(np.percentile(column, 99)), 4),
+            "calls": len(column),
+        }
+        for column in np.transpose(times)
+    ]
 
 
-def main():
-    """Reads the task from standard input, writes outputs and a report."""
-    # Only the report may reach standard output, and libraries write there.
-    report_to = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    task = json.load(sys.stdin)
+def run(task):
+    """Runs a task of `run_cases`, writes the outputs, and returns a report."""
     for module in task["needs"]:
         importlib.import_module(module)
-    kind = _Served if os.path.isdir(task["model"]) else _Device
+    kind = _Onnx if task["model"].endswith(".onnx") else _Device
+    kind = _Served if os.path.isdir(task["model"]) else kind
     model = kind(task["model"])
     # The details are those of the file, before any call gave shapes.
     report = {"signatures": model.signatures()}
@@ -160,18 +196,31 @@ def main():
                 pack(outputs, f"{index}/out/{name}", np.asarray(value))
     np.savez(task["outputs"], **outputs)
     if task["latency"]:
-        counts = (1, 2) if kind is _Device else (0,)
-        threads = {
-            str(count or "all"): _latency(kind(task["model"], count), *first)
-            for count in counts
-        }
+        counts = (0,) if kind is _Served else (1, 2)
+        files = [task["model"], *task.get("beside", ())]
+        threads, beside = {}, {}
+        for count in counts:
+            figures = _latencies([kind(file, count) for file in files], *first)
+            threads[str(count or "all")] = figures[0]
+            if files[1:]:
+                beside[str(count)] = figures[1]
         report["latency"] = {**next(iter(threads.values())), "threads": threads}
+        if beside:
+            report["latency"]["stock"] = {"threads": beside}
     if kind is _Device:
         fresh = kind(task["model"])
         with contextlib.suppress(Exception):
             fresh.run(*first)
             report["xnnpack"] = fresh.delegated()
-    json.dump(report, report_to)
+    return report
+
+
+def main():
+    """Reads the task from standard input and writes the report to standard output."""
+    # Only the report may reach standard output, and libraries write there.
+    report_to = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    json.dump(run(json.load(sys.stdin)), report_to)
     report_to.close()
 
 

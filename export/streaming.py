@@ -78,6 +78,7 @@ def add_step(
         subject.model,
         forms=True,
         stepped=True,
+        change=forms.quieten,  # the seeds of dropout would be variables of nothing
         shape=lambda shape: (
             (request.batch, None, *shape[2:])
             if len(shape) > 1 and any(_same(shape, subject.inputs[n]) for n in timed)

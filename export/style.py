@@ -19,16 +19,9 @@ from kerasdl.data.pictures.graph import decode
 from kerasdl.errors import InputError
 from kerasdl.export import forms
 from kerasdl.export.comparison import Tolerance
-from kerasdl.export.jobs import (
-    EACH,
-    Example,
-    PictureJob,
-    add_encoded_signatures,
-    encoded_cases,
-    evenly,
-    module_of,
-    strings,
-)
+from kerasdl.export.encoded import EACH, add_encoded_signatures, encoded_cases
+from kerasdl.export.jobs import Example, evenly, module_of, strings
+from kerasdl.export.picture_jobs import PictureJob
 from kerasdl.export.proof import Case
 from kerasdl.export.subject import SERVING, Export, Request
 from kerasdl.models.style_network import STRIDE, apply_to_any_size

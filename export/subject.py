@@ -4,6 +4,7 @@ import abc
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,8 @@ class Request:
     size: int = 0
     inputs: Sequence[str] = ()
     examples: int = 50
+    stock: bool = True
+    stretch: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,11 @@ class Subject(abc.ABC):
     @abc.abstractmethod
     def served(self, request: Request) -> Export:
         """The model for a SavedModel; raises as `device`."""
+
+    def stock(self, export: Export, folder: Path) -> tuple[Path | None, dict[str, Any]]:
+        """The model as Keras alone converts it, or why there is none; see stock.py."""
+        del export, folder
+        return None, {}
 
     def source(self) -> dict[str, Any]:
         """Where the model comes from, for the manifest."""

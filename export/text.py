@@ -164,8 +164,8 @@ class TextJob(Job):
     def device(self, request: Request) -> Export:
         """Token ids in; of any length, or cut and padded to a fixed one."""
         self.check(request)
-        recurrent = any(isinstance(x, keras.layers.RNN) for x in self.model.layers)
-        wants_length = recurrent and (
+        recurrent = [x for x in self.model.layers if isinstance(x, keras.layers.RNN)]
+        wants_length = bool(recurrent) and (
             request.quantize == "int8" or request.strategy == "unrolled"
         )
         length = request.steps
@@ -174,9 +174,10 @@ class TextJob(Job):
             length = int(self._encode(self._dataset.train.texts).lengths.max())
         strategy = choose_strategy(
             dataclasses.replace(request, steps=length),
-            recurrent,
+            bool(recurrent),
             length,
             "the text model",
+            max((layer.units for layer in recurrent), default=0),
         )
         batch = request.batch or 1
         module = module_of(self.model)

@@ -14,17 +14,16 @@ from pathlib import Path
 
 from absl import flags
 
-from kerasdl.errors import InputError
 from kerasdl.export import inputs
 from kerasdl.export.converter import QUANTIZATIONS
+from kerasdl.export.writing import checked_output
 from kerasdl.training import command
 
 
 def main() -> None:
     """Runs the command."""
     given = flags.FLAGS
-    if not given.output.endswith(".tflite"):  # before TensorFlow takes its seconds
-        raise InputError(f"--output must end in .tflite, got {given.output!r}.")
+    checked_output(given.output, ".tflite")  # before TensorFlow takes its seconds
     command.import_tensorflow()
     from kerasdl.export.to_tflite import tflite
 
@@ -42,12 +41,15 @@ def main() -> None:
         size=given.size,
         inputs=given.inputs,
         examples=given.examples,
+        stock=given.stock,
+        stretch=given.stretch,
     )
     inputs.print_summary(Path(given.output), entry)
 
 
 if __name__ == "__main__":
     inputs.define_export_flags("The .tflite file.")
+    inputs.define_shape_flags("auto")
     flags.adopt_module_key_flags(inputs)
     flags.DEFINE_enum(
         "quantize",
@@ -57,21 +59,15 @@ if __name__ == "__main__":
         "used as float32; int8 weights and activations, their ranges measured on "
         "training inputs (or on --representative).",
     )
-    flags.DEFINE_integer("batch", 0, "Samples of a call; 0: what the model says.")
-    flags.DEFINE_integer("steps", 0, "Time steps; 0: what the model says, or any.")
-    flags.DEFINE_enum(
-        "strategy",
-        "auto",
-        ("auto", "loop", "unrolled"),
-        "Loops over time as loops, or every step written out.",
-    )
     flags.DEFINE_list("signatures", ["infer"], "infer, and any of step, train.")
     flags.DEFINE_string("loss", "", "Of the signature train: a Keras loss.")
     flags.DEFINE_string("optimizer", "", "Of train: sgd, momentum or adam.")
-    flags.DEFINE_integer(
-        "size",
-        0,
-        "Side of the input in pixels, for a style network; 0: 256.",
-        lower_bound=0,
+    flags.DEFINE_bool(
+        "stock", True, "Measure a recurrent Keras model's own conversion beside ours."
+    )
+    flags.DEFINE_bool(
+        "stretch",
+        False,
+        "Stretch the pictures of a workdir, as MediaPipe does, instead of cropping.",
     )
     command.run(main, inputs.spread_flag(sys.argv, "inputs"))

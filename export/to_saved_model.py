@@ -10,7 +10,7 @@ from typing import Any
 from absl import logging
 
 from kerasdl.errors import InputError
-from kerasdl.export import manifest
+from kerasdl.export import forks, manifest
 from kerasdl.export.proof import MANIFEST, compare_cases, run_cases, store_cases
 from kerasdl.export.sources import open_subject
 from kerasdl.export.staging import staged
@@ -55,6 +55,7 @@ def saved_model(
     request = Request(
         inputs=tuple(inputs), examples=examples, representative=representative
     )
+    forks.start()
     subject = open_subject(model, request)
     export = subject.served(request)
     import tensorflow as tf

@@ -1,18 +1,18 @@
 """`kerasdl.export.tflite`: any model as a checked `.tflite` file of built-ins."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from kerasdl.errors import InputError
-from kerasdl.export import manifest, tflite_file
-from kerasdl.export.converter import QUANTIZATIONS, convert
+from kerasdl.export import converter, forks, tflite_file
+from kerasdl.export.converter import QUANTIZATIONS
 from kerasdl.export.metadata import embed
-from kerasdl.export.proof import MANIFEST, compare_cases, run_cases, store_cases
 from kerasdl.export.runtimes import where_it_runs
 from kerasdl.export.sources import open_subject
-from kerasdl.export.staging import publish, staged
-from kerasdl.export.subject import SERVING, Request, Subject, accuracy_entry
+from kerasdl.export.subject import SERVING, Export, Request, Subject, accuracy_entry
+from kerasdl.export.writing import Format, checked_output, write_file
 
 
 def tflite(
@@ -32,6 +32,8 @@ def tflite(
     size: int = 0,
     inputs: Sequence[str] = (),
     examples: int = 50,
+    stock: bool = True,
+    stretch: bool = False,
 ) -> dict[str, Any]:
     """Writes a model as a `.tflite` file of built-in operations, checked, or nothing.
 
@@ -68,6 +70,11 @@ def tflite(
         size: The side of the input in pixels of a style network; 0 for 256.
         inputs: Of a workdir: files to compare on, instead of its validation split.
         examples: Of a workdir: how many inputs to compare on.
+        stock: Of a Keras model with recurrent layers: whether to convert it as it is too,
+            for the manifest to tell its latency beside the export's.
+        stretch: Of a workdir on pictures: whether pictures are stretched to the input, as
+            MediaPipe does, instead of prepared as in training. What the file is compared
+            on, and its accuracy, are of stretched pictures then.
 
     Returns:
         What the manifest says of the file.
@@ -76,16 +83,12 @@ def tflite(
         InputError: An argument is wrong, the conversion fails, or what was written
             differs from the model. Nothing is written then.
     """
-    path = Path(path)
-    if path.suffix != ".tflite":
-        raise InputError(f"--output must end in .tflite, got {str(path)!r}.")
-    if path.is_dir():
-        raise InputError(f"--output must be a file, got the folder {str(path)!r}.")
+    path = checked_output(path, ".tflite")
     if quantize not in QUANTIZATIONS:
         raise InputError(
             f"`quantize` must be one of {', '.join(QUANTIZATIONS)}, got {quantize!r}."
         )
-    manifest.read_entries(path.parent / MANIFEST)  # so that another's is refused at once
+    forks.start()
     request = Request(
         batch=batch,
         steps=steps,
@@ -100,8 +103,10 @@ def tflite(
         size=size,
         inputs=tuple(inputs),
         examples=examples,
+        stock=stock,
+        stretch=stretch,
     )
-    return _write(open_subject(model, request), path, request)
+    return write_file(open_subject(model, request), path, request, _Tflite(request))
 
 
 def _way_out(quantize: str) -> str:
@@ -111,25 +116,24 @@ def _way_out(quantize: str) -> str:
     return f" Quantisations that change less: {keeps}." if keeps else ""
 
 
-def _write(subject: Subject, path: Path, request: Request) -> dict[str, Any]:
-    import tensorflow as tf
-    from absl import logging
+class _Tflite(Format):
+    """See `Format`: a flatbuffer with metadata, and a zip for predictors."""
 
-    logging.set_verbosity(logging.ERROR)  # tf.saved_model tells of every step
+    name = "TFLite model"
 
-    quantize = request.quantize
-    export = subject.device(request)
-    with staged(path.parent) as folder:
-        written = folder / path.name
-        tf.saved_model.save(
-            export.module,
-            str(folder / "saved_model"),
-            signatures=export.signatures,
-            options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
-        )
+    def __init__(self, request: Request) -> None:
+        self.quantize = request.quantize
+        self.what = f" (--quantize={self.quantize})"
+        self.way_out = _way_out(self.quantize)
+
+    def convert(
+        self, saved_model: Path, written: Path, subject: Subject, export: Export
+    ) -> tuple[Counter, int]:
+        """See `Format`."""
+        quantize = self.quantize
         products_only = export.dynamic_products_only and quantize == "dynamic"
-        convert(
-            folder / "saved_model",
+        peak = converter.convert(
+            saved_model,
             written,
             "products" if products_only else quantize,
             export.calibration,
@@ -141,26 +145,21 @@ def _write(subject: Subject, path: Path, request: Request) -> dict[str, Any]:
         metadata = {"job": subject.name, "quantize": quantize, **export.metadata}
         embed(written, subject.name, export.files)
         tflite_file.attach(written, metadata, export.files)
-        outputs, report = run_cases(written, export.cases)
-        comparisons = compare_cases(export.cases, outputs, export.tolerances)
-        for name, comparison in comparisons.items():
-            what = f"the TFLite model's {name} (--quantize={quantize})"
-            comparison.check(what, _way_out(quantize))
-        stored = folder / f"{path.name}.proof.npz"
-        store_cases(stored, export.cases)
-        entry = manifest.describe(
-            subject,
-            export,
-            operations=operations,
-            files=[(path.name, written), (stored.name, stored)],
-            comparisons=comparisons,
-            report=report,
-        )
-        entry["quantize"] = quantize
-        entry["proof"] = stored.name
-        entry["runs_on"] = where_it_runs(written, operations, report, export.cases[0])
+        return operations, peak
+
+    def describe(
+        self,
+        written: Path,
+        export: Export,
+        operations: Mapping[str, int],
+        report: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        """See `Format`."""
+        entry = {
+            "quantize": self.quantize,
+            "runs_on": where_it_runs(written, operations, report, export.cases[0]),
+        }
         if export.accuracy is not None:
             device = tflite_file.runners(written)
             entry["accuracy"] = accuracy_entry(export.accuracy(device[SERVING]))
-        publish(folder, path, entry)
-    return entry
+        return entry

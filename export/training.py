@@ -150,16 +150,23 @@ def add_train(
         )
     if len(subject.outputs) != 1:
         raise InputError(
-            "signatures: 'train' needs a model of one output, got "
-            f"{', '.join(subject.outputs)}."
+            "signatures: 'train' needs a model of one output (a keras.Model of the same "
+            f"inputs and one of them), got {', '.join(subject.outputs)}."
         )
     loss_name, loss = _loss(request, subject.model)
     update = Update(
         request.optimizer or getattr(subject.model, "optimizer", None) or "adam"
     )
-    learner = forms.rebuilt(model, forms=True, change=_quieten)
+    learner = forms.rebuilt(model, forms=True, change=forms.quieten)
     if not learner.trainable_variables:
         raise InputError("signatures: 'train' needs a layer that is trainable.")
+    for layer in forms.layers_of(learner):
+        if "Conv" in type(layer).__name__ and layer.trainable_weights:
+            raise InputError(
+                f"signatures: 'train' has no gradient in built-in operations for the "
+                f"convolution {layer.name!r}; set its `trainable` to False, and that of "
+                "the layers before it."
+            )
     context = _context(export.strategy, learner, subject)
     call = subject.caller(learner, training=True)
     places = {id(v): k for k, v in enumerate(learner.weights)}
@@ -253,15 +260,6 @@ def _loss(request: Request, model: keras.Model) -> tuple[str, Callable]:
     return name, lambda y, output: dense(tf.one_hot(y, output.shape[-1]), output)
 
 
-def _quieten(name: str, config: dict[str, Any]) -> None:
-    """No dropout, no noise, and batch normalisation by the statistics it has."""
-    for key in ("rate", "dropout", "recurrent_dropout", "stddev"):
-        if isinstance(config.get(key), float):
-            config[key] = 0.0
-    if name == "BatchNormalization":
-        config["trainable"] = False
-
-
 def _context(strategy: str, learner: keras.Model, subject: "KerasModel"):
     """How the loops of `train` are written, whatever those of inference are."""
     looped = [x for x in forms.layers_of(learner) if isinstance(x, forms.Looped)]
@@ -296,10 +294,20 @@ def _add_cases(export, subject, loss, update, variables, slots, y_spec) -> None:
     for _ in range(2):
         x = {name: _varied(value, samples, rng) for name, value in first.inputs.items()}
         batches.append((x, _drawn_target(y_spec, samples, x, subject, rng)))
-    model = forms.rebuilt(subject.model, forms=False, dtype="float64", change=_quieten)
+    model = forms.rebuilt(
+        subject.model, forms=False, dtype="float64", change=forms.quieten
+    )
     call = subject.caller(model, training=True)
     optimizer = update.again()
     (output,) = subject.outputs
+
+    @tf.function(autograph=False)
+    def evaluate(tensors, y):
+        with tf.GradientTape() as tape:
+            total = loss(y, call(**tensors)[output])
+            total += sum(tf.cast(extra, total.dtype) for extra in model.losses)
+        return total, tape.gradient(total, [v.value for v in model.trainable_variables])
+
     initial = {name: variable.numpy() for name, variable in variables.items()}
     zeros = {name: slot.numpy() for name, slot in slots.items()}
     export.cases.append(Case(WEIGHTS, {}, initial))
@@ -309,10 +317,7 @@ def _add_cases(export, subject, loss, update, variables, slots, y_spec) -> None:
             n: tf.constant(v.astype("float64") if v.dtype.kind == "f" else v)
             for n, v in x.items()
         }
-        with tf.GradientTape() as tape:
-            total = loss(y, call(**tensors)[output])
-            total += sum(tf.cast(extra, total.dtype) for extra in model.losses)
-        gradients = tape.gradient(total, [v.value for v in model.trainable_variables])
+        total, gradients = evaluate(tensors, tf.constant(y))
         optimizer.apply(gradients, model.trainable_variables)
         expected = {"loss": np.asarray(total.numpy())}
         export.cases.append(Case(TRAIN, {**x, "y": y}, expected))

@@ -18,7 +18,8 @@ from kerasdl.data.pictures.class_folders import PictureDataset
 from kerasdl.errors import InputError
 from kerasdl.export.bias_correction import correct_biases
 from kerasdl.export.comparison import Tolerance
-from kerasdl.export.jobs import Example, PictureJob, add_labels, evenly, strings
+from kerasdl.export.jobs import Example, add_labels, evenly, strings
+from kerasdl.export.picture_jobs import BATCH, PictureJob
 from kerasdl.export.subject import Export, Request
 
 # Training pictures on which rounded convolutions are corrected, all in memory at once.
@@ -104,10 +105,9 @@ class TransferJob(PictureJob):
         """The model, its convolutions readied for weights of 8 bits if there are such."""
         if request.quantize not in ("dynamic", "weights", "int8"):
             return self.model
-        model = kerasdl.load(self.workdir).model
         pictures = self.given("train", CORRECTION_PICTURES)
-        correct_biases(model, np.concatenate([self.image(p) for p in pictures]))
-        return model
+        images = np.concatenate([self.image(picture) for picture in pictures])
+        return correct_biases(self.model, images)[0]
 
     def device(self, request: Request) -> Export:
         """See `PictureJob`; with the names of the classes and the accuracy."""
@@ -133,13 +133,20 @@ class TransferJob(PictureJob):
 
     def labelled(self) -> Iterator[tuple[int, int, Example]]:
         """The readable pictures of the validation split."""
-        for picture in self._splits().val:
-            try:
-                example = Example(picture.name, picture.bytes())
-                answer = self.answers(self.image(example))
-            except InputError:
-                continue  # the trainer has named it
-            yield picture.label, answer["probabilities"][0].argmax(), example
+        pictures = self._splits().val
+        for start in range(0, len(pictures), BATCH):
+            labels, examples, images = [], [], []
+            for picture in pictures[start : start + BATCH]:
+                try:
+                    example = Example(picture.name, picture.bytes())
+                    images.append(self.image(example))
+                except InputError:
+                    continue  # the trainer has named it
+                labels.append(picture.label)
+                examples.append(example)
+            if images:
+                answers = self.answers(np.concatenate(images))["probabilities"]
+                yield from zip(labels, answers.argmax(axis=1), examples, strict=True)
 
     def accuracy(self, answer, allowed):
         """See `Job`: one picture more may differ than the share that is allowed."""

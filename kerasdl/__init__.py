@@ -5,6 +5,7 @@ that needs it.
 """
 
 from kerasdl._lazy import lazy_names
+from kerasdl.backend import check_backend
 
 __all__ = [
     "InputError",
@@ -22,6 +23,8 @@ __all__ = [
     "weights",
 ]
 __version__ = "0.1.0"
+
+check_backend()
 
 __getattr__, __dir__ = lazy_names(
     __name__,

@@ -29,7 +29,7 @@ ALLOWED = {
 }
 
 # Modules that every package may import.
-BELOW_ALL = {"errors", "files", "runs", "_lazy", "tensorflow_private"}
+BELOW_ALL = {"backend", "errors", "files", "runs", "_lazy", "tensorflow_private"}
 
 COMMANDS = ("kerasdl.trainers", "kerasdl.export", "kerasdl.configs")
 

@@ -1,5 +1,6 @@
 """Recurrent Keras layers over `kerasdl.ops`: weights, configuration, masks and states."""
 
+from kerasdl.backend import check_backend
 from kerasdl.layers.gru import GRU, GRUCell
 from kerasdl.layers.interchange import (
     from_keras,
@@ -25,3 +26,6 @@ __all__ = [
     "to_keras",
     "to_torch_state_dict",
 ]
+
+# Keras has been imported by now, and says its backend wherever that is set.
+check_backend()

@@ -14,7 +14,7 @@ import keras
 import tensorflow as tf
 
 from kerasdl.errors import InputError
-from kerasdl.models.fused_batch_norm import fuse_batch_norm
+from kerasdl.models.fused_batch_norm import with_fused_batch_norm
 
 BACKBONE = "backbone"
 HEAD = "head"
@@ -32,8 +32,8 @@ class ImageClassifier(keras.Model):
     recipe draws them. The two parts are the layers `backbone` and `head`.
 
     Args:
-        backbone: from RGB (N, S, S, 3) in 0..255 to pooled features (N, F). It becomes a
-            part of the classifier, and its BatchNorm layers are fused.
+        backbone: from RGB (N, S, S, 3) in 0..255 to pooled features (N, F). A copy
+            with fused BatchNorm layers becomes the layer `backbone`.
         classes: K, at least 2.
         dropout: the share of the features that training drops before the head.
 
@@ -79,8 +79,8 @@ class ImageClassifier(keras.Model):
             ],
             name=HEAD,
         )
+        backbone = with_fused_batch_norm(backbone)
         backbone.name = BACKBONE
-        fuse_batch_norm(backbone)
         images = backbone.input
         super().__init__(images, head(backbone(images)), name=name)
         self.classes = classes

@@ -85,7 +85,8 @@ def build_model(config: ConfigDict, classes: int) -> keras.Model:
         weights=config.weights or "default",
     )
     classifier = ImageClassifier(backbone, classes, model.dropout)
-    freeze(backbone, "all" if config.mode == "freeze" else model.freeze)
+    spec = "all" if config.mode == "freeze" else model.freeze
+    freeze(classifier.get_layer(BACKBONE), spec)
     return classifier
 
 

@@ -1,5 +1,7 @@
 import hashlib
 import json
+import subprocess
+import sys
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,9 +12,9 @@ import tensorflow as tf
 import kerasdl
 from kerasdl.data.captions.vocabulary import END, NULL, START, UNK
 from kerasdl.errors import InputError
+from kerasdl.export import converter, forks
 from kerasdl.export import tflite as export_tflite
 from kerasdl.export.captioning import CaptioningJob
-from kerasdl.export.converter import convert
 from kerasdl.export.litert import DeviceModel, read_appended
 from kerasdl.export.tflite_file import append_files, check_builtin
 from kerasdl.export.tflite_file import operations as operations_of
@@ -74,15 +76,15 @@ def test_custom_operations_are_named_and_refused(tmp_path):
         input_signature=[tf.TensorSpec((1, 3, 3), name="x")],
     )
     tf.saved_model.save(module, str(tmp_path / "m"), signatures=module.run)
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path / "m"))
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.SELECT_TF_OPS]
-    operations = operations_of(converter.convert())
+    theirs = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path / "m"))
+    theirs.target_spec.supported_ops = [tf.lite.OpsSet.SELECT_TF_OPS]
+    operations = operations_of(theirs.convert())
     assert operations["CUSTOM:FlexCholesky"] == 1
     with pytest.raises(InputError, match="CUSTOM:FlexCholesky"):
         check_builtin(operations)
     # And our own conversion refuses it in one line.
     with pytest.raises(InputError, match=r"\(--quantize=none\): .* ops: Cholesky"):
-        convert(tmp_path / "m", tmp_path / "m.tflite", "none")
+        converter.convert(tmp_path / "m", tmp_path / "m.tflite", "none")
 
 
 def test_calls_do_not_depend_on_each_other(tflite, pictures):
@@ -201,14 +203,37 @@ def test_an_export_that_differs_is_refused(workdir, tmp_path, monkeypatch):
     assert not (tmp_path / "device").exists()
 
 
-def test_a_converter_that_dies_is_one_line(tmp_path):
+def test_a_converter_that_dies_is_one_line(tmp_path, monkeypatch):
     program = tmp_path / "dies.py"
-    program.write_text("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
-    with pytest.raises(InputError, match=r"ended by SIGSEGV \(--quantize=int8\)"):
-        convert(tmp_path, tmp_path / "m.tflite", "int8", program=str(program))
-    program.write_text("import sys; sys.exit(0)")
-    with pytest.raises(InputError, match="wrote no file"):
-        convert(tmp_path, tmp_path / "m.tflite", "none", program=str(program))
+    monkeypatch.setattr(forks, "PROGRAM", program)
+    for code, quantize, message in [
+        (
+            "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
+            "int8",
+            r"ended by SIGSEGV \(--quantize=int8\)",
+        ),
+        ("import sys; sys.exit(0)", "none", "wrote no file"),
+    ]:
+        program.write_text(code)
+        monkeypatch.setattr(forks, "_running", None)
+        with pytest.raises(InputError, match=message):
+            converter.convert(tmp_path, tmp_path / "m.tflite", quantize)
+
+
+def test_a_conversion_that_dies_leaves_the_next_one_alone(tmp_path):
+    """Each runs in a fork of its own, whose death the program tells."""
+    with pytest.raises(InputError, match=r"refused the model \(--quantize=none\): "):
+        converter.convert(tmp_path / "nothing", tmp_path / "m.tflite", "none")
+    program = (
+        "import os, signal\n"
+        "from kerasdl.export import fork_server as server\n"
+        "server.KINDS['dies'] = lambda task: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "task = {'kind': 'dies', 'log': os.devnull}\n"
+        "answers = [server.in_child(task) for _ in range(2)]\n"
+        "assert all(a['code'] == -9 and a['peak_bytes'] > 1 << 20 for a in answers)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_output_names(workdir, tmp_path):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasdl.models.fused_batch_norm import fuse_batch_norm
+from kerasdl.models.fused_batch_norm import FusedBatchNormalization, with_fused_batch_norm
 
 
 def network(shape=(5, 6, 4), **arguments):
@@ -37,8 +37,9 @@ def test_a_minibatch_equals_the_stock_layer(shape):
     rng = np.random.default_rng(1)
     images = tf.constant(rng.normal(3.0, 2.0, shape), tf.float32)
     upstream = tf.constant(rng.normal(size=shape), tf.float32)
-    stock, fused = network(shape[1:]), network(shape[1:])
-    assert fuse_batch_norm(fused) == ["bn"]
+    stock = network(shape[1:])
+    fused = with_fused_batch_norm(stock)
+    assert type(fused.get_layer("bn")) is FusedBatchNormalization
     expected, got = (trained(model, images, upstream) for model in (stock, fused))
     assert len(expected) == len(got) == 1 + 3 + 4
     for value, other in zip(expected, got, strict=True):
@@ -51,16 +52,16 @@ def test_it_is_one_operation():
         graph = function.get_concrete_function(tf.TensorSpec((2, 5, 6, 4))).graph
         return {operation.type for operation in graph.get_operations()}
 
-    stock, fused = network(), network()
-    fuse_batch_norm(fused)
+    stock = network()
+    fused = with_fused_batch_norm(stock)
     assert "FusedBatchNormV3" in kinds(fused) - kinds(stock)
 
 
 @pytest.mark.parametrize("training, trainable", [(False, True), (True, False)])
 def test_inference_and_frozen_layers_are_the_stock_layers_to_the_bit(training, trainable):
     images = np.random.default_rng(2).normal(size=(3, 5, 6, 4)).astype(np.float32)
-    stock, fused = network(), network()
-    fuse_batch_norm(fused)
+    stock = network()
+    fused = with_fused_batch_norm(stock)
     before = fused.get_weights()
     answers = []
     for model in (stock, fused):
@@ -73,8 +74,8 @@ def test_inference_and_frozen_layers_are_the_stock_layers_to_the_bit(training, t
 
 def test_mixed_precision_computes_in_float32():
     images = np.random.default_rng(3).normal(50.0, 1.0, (3, 5, 6, 4)).astype(np.float32)
-    stock, fused = (network(dtype="mixed_bfloat16") for _ in range(2))
-    fuse_batch_norm(fused)
+    stock = network(dtype="mixed_bfloat16")
+    fused = with_fused_batch_norm(stock)
     expected, got = (model(images, training=True) for model in (stock, fused))
     assert got.dtype == tf.bfloat16
     np.testing.assert_allclose(
@@ -93,16 +94,23 @@ def test_mixed_precision_computes_in_float32():
     ],
 )
 def test_other_layers_stay_as_they_are(shape, arguments):
-    assert fuse_batch_norm(network(shape, **arguments)) == []
+    model = network(shape, **arguments)
+    assert with_fused_batch_norm(model) is model
 
 
-def test_models_inside_are_reached_and_files_name_stock_layers(tmp_path):
+def test_models_inside_are_reached_and_files_name_the_layer(tmp_path):
     inputs = keras.Input((5, 6, 4))
-    outer = keras.Model(inputs, network()(inputs))
-    assert fuse_batch_norm(outer) == ["bn"]
+    stock = keras.Model(inputs, network()(inputs))
+    outer = with_fused_batch_norm(stock)
     outer.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    (inner,) = (layer for layer in loaded.layers if isinstance(layer, keras.Model))
-    assert type(inner.get_layer("bn")) is keras.layers.BatchNormalization
     images = np.random.default_rng(4).normal(size=(2, 5, 6, 4)).astype(np.float32)
-    np.testing.assert_array_equal(loaded(images), outer(images))
+    for model, kind in (
+        (stock, keras.layers.BatchNormalization),
+        (outer, FusedBatchNormalization),
+        (loaded, FusedBatchNormalization),
+    ):
+        (inner,) = (layer for layer in model.layers if isinstance(layer, keras.Model))
+        assert type(inner.get_layer("bn")) is kind
+        np.testing.assert_array_equal(model(images), stock(images))
+    assert with_fused_batch_norm(loaded) is loaded

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-from kerasdl.data.captions.ptb_tokens import ptb_tokens
-
 SPECIAL_TOKENS = ("<NULL>", "<START>", "<END>", "<UNK>")
 
 # How the Treebank writes brackets: letters, but no word.
@@ -23,6 +21,9 @@ def caption_tokens(text: str) -> list[str]:
         >>> caption_tokens("A tri-colored dog's ball, bouncing.")
         ['a', 'tri-colored', 'dog', "'s", 'ball', 'bouncing']
     """
+    # Its regular expressions take .2 s to compile, which decoding does without.
+    from kerasdl.data.captions.ptb_tokens import ptb_tokens
+
     tokens = (_BRACKET.sub("", token) for token in ptb_tokens(text))
     # A token such as "1 1/2" holds a no-break space.
     words = (word for token in tokens for word in token.split())
