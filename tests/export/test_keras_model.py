@@ -161,7 +161,7 @@ def test_moving_pictures_one_at_a_time_and_in_int8(tmp_path):
     y = L.TimeDistributed(L.Conv2D(3, 3))(x)
     y = L.LSTM(4)(L.TimeDistributed(L.GlobalAveragePooling2D())(y))
     model, path = keras.Model(x, L.Dense(2, name="y")(y)), tmp_path / "m.tflite"
-    given = draw(8, 3, 6, 6, 2)
+    given = draw(60, 3, 6, 6, 2)
     entry = kerasdl.export.tflite(
         model, path, quantize="int8", representative=given, stock=False
     )

@@ -113,7 +113,7 @@ def test_refusals_are_one_line_and_write_nothing(model, options, message, tmp_pa
 def test_what_is_no_model_is_refused(tmp_path):
     (tmp_path / "m.keras").write_bytes(b"no zip")
     for model, message in [
-        (tmp_path / "m.keras", r"m\.keras: cannot be loaded"),
+        (tmp_path / "m.keras", r"m\.keras: not a Keras model that loads"),
         (tmp_path / "m.h5", r"a workdir or a \.keras file, got '.*m\.h5'"),
         (3, "`model` must be a built keras.Model, got int"),
         (keras.Sequential([L.Dense(2)]), "must be a built keras.Model"),
