@@ -32,7 +32,7 @@ def get_config() -> ConfigDict:
     config.data.max_words = 30  # longer training captions are cut
     config.data.min_count = 1  # rarer words become <UNK>
     config.data.skip_bad_lines = False  # skip and count them instead of ending the run
-    config.data.views = 1  # of a training picture; 2: its mirror image too; more: parts
+    config.data.views = 1  # of a picture; 2: its mirror image too; more: parts of it
     config.data.cache = ""  # folder of picture features; "": ~/.cache/kerasdl
 
     config.model = ConfigDict()
@@ -43,9 +43,14 @@ def get_config() -> ConfigDict:
     config.model.attention = True  # on the cells; False: they are one long vector
     config.model.feature_scale = 1.0  # on the standardised features
     config.model.attention_score = "dot"  # or "additive"
-    config.model.components = 0  # principal ones of a cell that are attended to; 0: all
+    # Principal components of a cell that are attended to, beside which the features of
+    # the whole picture are those of all its views; 0: all features of a cell.
+    config.model.components = 0
     config.model.features_in = "h_0"  # or "every_step", or "both"
-    config.model.rnn = "lstm"  # or "rnn"
+    config.model.h_0_activation = "linear"  # or "tanh", or "relu"
+    config.model.input_activation = "linear"  # of the picture in each input, likewise
+    config.model.input_units = 0  # of the picture in each input; 0: embedding_dim
+    config.model.rnn = "lstm"  # or "gru", or "rnn"
     config.model.layers = 1  # recurrent layers, one on the other
     config.model.units = 256  # hidden state
     config.model.embedding_dim = 256  # length of a word vector

@@ -23,12 +23,15 @@ DANGLING = (
 def get_config() -> ConfigDict:
     """The best Flickr8k experiment."""
     config = flickr8k_lstm.get_config()
-    config.data.views = 2  # each picture and its mirror image
+    config.data.views = 4  # the picture, its middle, and the mirror images of both
     config.model.grid = 7
     config.model.attention = True
     config.model.attention_score = "additive"
     config.model.components = 176
     config.model.features_in = "both"
+    config.model.h_0_activation = "tanh"
+    config.model.input_activation = "relu"
+    config.model.input_units = 128
     config.model.feature_scale = 1.0
     config.model.units = 256
     config.label_smoothing = 0.1

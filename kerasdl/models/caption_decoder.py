@@ -10,21 +10,12 @@ recurrent layer may be a vanilla RNN or a GRU.
 """
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from kerasdl import layers
-from kerasdl.data.captions.vocabulary import SPECIAL_TOKENS
-from kerasdl.decoding.options import check_positive_integer
+from kerasdl.models.caption_arguments import RNN_LAYERS, check_arguments
 from kerasdl.models.caption_attention import PlaceAttention, dense, fan_in_normal
 from kerasdl.models.caption_model import CaptionModel
-
-# The recurrent layer of each kind, its own arguments, and how many states it has.
-RNN_LAYERS = {
-    "lstm": (layers.LSTM, {"unit_forget_bias": False}, 2),
-    "rnn": (layers.SimpleRNN, {}, 1),
-}
-FEATURES_IN = ("h_0", "every_step", "both")
+from kerasdl.models.picture_statistics import mean_and_variance
 
 
 @keras.saving.register_keras_serializable(package="kerasdl")
@@ -43,11 +34,11 @@ class CaptionDecoder(CaptionModel):
     non-trainable weights, 0 and 1 until `adapt` measures them.
 
     With ``features_in`` "every_step" the picture is part of each input instead of the
-    first state, x_t = [embedding_t, z W_in + b_in] and h_0 = 0; "both" does both. With
-    several ``layers`` each reads the states of the one below and has its own h_0. With
-    ``tied`` words the logits are (h_t W_out + b_out) Eᵀ + b_vocab with E the embedding,
-    (V, embedding_dim) (Press and Wolf 2017, Using the output embedding to improve
-    language models).
+    first state, x_t = [embedding_t, z W_in + b_in] and h_0 = 0; "both" does both. Either
+    may pass through an activation. With several ``layers`` each reads the states of the
+    one below and has its own h_0. With ``tied`` words the logits are
+    (h_t W_out + b_out) Eᵀ + b_vocab with E the embedding, (V, embedding_dim) (Press and
+    Wolf 2017, Using the output embedding to improve language models).
 
     With ``cells`` L > 0 the features are those of L places of the picture, one after the
     other; z above is then their mean, and `PlaceAttention` turns h_t into the h̃_t that
@@ -72,8 +63,10 @@ class CaptionDecoder(CaptionModel):
         cells: number of places L that the features describe and the decoder attends
             to; 0 for one vector of the whole picture and no attention.
         attention: ``"dot"`` or ``"additive"``, the score of the attention.
-        components: number of principal components, of the standardised features of a
-            place over the training pictures, that the attention gets; 0 for all features.
+        whole: number of features W of the whole picture before those of the places.
+        h_0_activation: ``"linear"``, ``"relu"`` or ``"tanh"``, of the picture in h_0.
+        input_activation: the same, of the picture in each input.
+        input_units: length of the picture in each input; 0 for embedding_dim.
         memory: the config of the `CaptionMemory` to load; `remember` makes one.
 
     Call arguments:
@@ -110,7 +103,10 @@ class CaptionDecoder(CaptionModel):
         tied=False,
         cells=0,
         attention="dot",
-        components=0,
+        whole=0,
+        h_0_activation="linear",
+        input_activation="linear",
+        input_units=0,
         memory=None,
         **kwargs,
     ):
@@ -129,9 +125,12 @@ class CaptionDecoder(CaptionModel):
             "tied": tied,
             "cells": cells,
             "attention": attention,
-            "components": components,
+            "whole": whole,
+            "h_0_activation": h_0_activation,
+            "input_activation": input_activation,
+            "input_units": input_units,
         }
-        _check(**self._arguments)
+        check_arguments(**self._arguments)
         self.vocabulary_size = vocabulary_size
         self.feature_dim = feature_dim
         self.rnn = rnn
@@ -141,12 +140,16 @@ class CaptionDecoder(CaptionModel):
         self.features_in = features_in
         self.tied = tied
         self.cells = cells
-        self.components = components
+        self.whole = whole
+        self.place_dim = (feature_dim - whole) // max(cells, 1)
+        self.z_dim = whole or self.place_dim
 
         # Each layer draws its seed as it is made: options add theirs after the others, so
         # that the same seed draws the same plain decoder.
         if features_in != "every_step":
-            self.projection = dense(layers * units, "projection")
+            self.projection = dense(
+                layers * units, "projection", activation=h_0_activation
+            )
         self.embedding = keras.layers.Embedding(
             vocabulary_size,
             embedding_dim,
@@ -179,7 +182,11 @@ class CaptionDecoder(CaptionModel):
                 feature_dropout, name="feature_dropout"
             )
         if features_in != "h_0":
-            self.feature_input = dense(embedding_dim, "feature_input")
+            self.feature_input = dense(
+                input_units or embedding_dim,
+                "feature_input",
+                activation=input_activation,
+            )
         if cells:
             self.attention = PlaceAttention(cells, units, attention, name="attention")
         self.constant_states = (features_in != "h_0") + (
@@ -211,22 +218,14 @@ class CaptionDecoder(CaptionModel):
         self.variance = self.add_weight(
             name="variance", initializer="ones", dtype="float32", **statistics
         )
-        place_dim = self.feature_dim // max(self.cells, 1)
         width = self.embedding_dim
         if self.features_in != "every_step":
-            self.projection.build((None, place_dim))
+            self.projection.build((None, self.z_dim))
         if self.features_in != "h_0":
-            self.feature_input.build((None, place_dim))
-            width += self.embedding_dim
+            self.feature_input.build((None, self.z_dim))
+            width += self.feature_input.units
         if self.cells:
-            self.attention.build((None, self.cells, self.components or place_dim))
-        if self.components:
-            self.principal = self.add_weight(
-                name="principal",
-                shape=(place_dim, self.components),
-                initializer="orthogonal",
-                trainable=False,
-            )
+            self.attention.build((None, self.cells, self.place_dim))
         self.embedding.build((None, None))
         for number, recurrent in enumerate(self._recurrents):
             recurrent.build((None, None, self.units if number else width))
@@ -244,8 +243,8 @@ class CaptionDecoder(CaptionModel):
     def adapt(self, features):
         """Measures mean and variance of the training features, per dimension.
 
-        A dimension that never changes tells nothing and gets variance 1, so that it
-        standardises to 0 on the training pictures and stays finite on others.
+        With `whole` those of the places stay at 0 and 1. A dimension that never changes
+        gets variance 1.
 
         Args:
             features: float (M, F), one row a training picture.
@@ -253,35 +252,11 @@ class CaptionDecoder(CaptionModel):
         Raises:
             ValueError: if the shape is not (M, F) or a value is not finite.
         """
-        features = np.asarray(features, "float64")
-        if (
-            features.ndim != 2
-            or features.shape[1] != self.feature_dim
-            or not len(features)
-        ):
-            raise ValueError(
-                "Received an invalid value for argument `features`, expected shape "
-                f"(M, {self.feature_dim}) with M ≥ 1, got {features.shape}."
-            )
-        if not np.isfinite(features).all():
-            row, column = np.argwhere(~np.isfinite(features))[0]
-            raise ValueError(
-                "Received an invalid value for argument `features`, expected finite "
-                f"numbers, got {features[row, column]} at [{row}, {column}]."
-            )
-        mean, variance = features.mean(0), features.var(0)
-        # A constant column's variance is rounding of its mean, not exactly 0.
-        constant = variance <= (1e-6 * np.maximum(np.abs(mean), 1e-12)) ** 2
+        mean, variance = mean_and_variance(features, self.feature_dim)
+        if self.whole:
+            mean[self.whole :], variance[self.whole :] = 0.0, 1.0
         self.mean.assign(mean)
-        self.variance.assign(np.where(constant, 1.0, variance))
-        if self.components:
-            places = self._standardised(features).numpy()
-            places = places.reshape(-1, self.feature_dim // self.cells)
-            # eigh sorts by the variance along each direction, the smallest first.
-            _, directions = np.linalg.eigh(places.T @ places)
-            directions = directions[:, : -self.components - 1 : -1]
-            # As large as standardised features, all components together.
-            self.principal.assign(directions / (places @ directions).std())
+        self.variance.assign(variance)
 
     def initial_state(self, features, training=False):
         """State before the first word.
@@ -293,18 +268,15 @@ class CaptionDecoder(CaptionModel):
         Returns:
             Tuple of tensors: of each layer h_0 (N, units), for an LSTM followed by c_0
             (N, units); then the parts that steps hand on unchanged: with the picture at
-            every step its input (N, embedding_dim), and with attention the places m
+            every step its input (N, input_units), and with attention the places m
             (N, L, units), for the additive score followed by their keys (N, L, units/2).
+            `state_names` names them.
         """
         z = self._standardised(features) * self.feature_scale
         if self.feature_dropout:
             z = self.feature_dropout(z, training=training)
-        constants = ()
-        if self.cells:
-            z = tf.reshape(z, (-1, self.cells, self.feature_dim // self.cells))
-            places = tf.matmul(z, self.principal) if self.components else z
-            constants = self.attention.encode(places)
-            z = tf.reduce_mean(z, axis=1)
+        z, places = self._whole_and_places(z)
+        constants = self.attention.encode(places) if self.cells else ()
         if self.features_in != "h_0":
             constants = (self.feature_input(z), *constants)
         count = len(self._recurrents)
@@ -326,13 +298,33 @@ class CaptionDecoder(CaptionModel):
         scale = tf.math.rsqrt(tf.convert_to_tensor(self.variance))
         return (features - self.mean) * scale
 
+    def _whole_and_places(self, z):
+        """z of the whole picture (N, P), and of its places (N, L, place_dim) or None."""
+        if not self.cells:
+            return z, None
+        places = tf.reshape(z[:, self.whole :], (-1, self.cells, self.place_dim))
+        return z[:, : self.whole] if self.whole else tf.reduce_mean(places, 1), places
+
     def pooled(self, features):
-        """The standardised features, averaged over the places: (N, F / cells)."""
-        z = self._standardised(features)
+        """The standardised features of the whole picture, (N, P)."""
+        return self._whole_and_places(self._standardised(features))[0]
+
+    @property
+    def state_names(self):
+        """What the parts of a state are, in their order: h, c, picture, places, keys.
+
+        Those of further layers are h2, c2, and so on.
+        """
+        names = [
+            part + (str(number + 1) if number else "")
+            for number in range(len(self._recurrents))
+            for part in ("h", "c")[: self._states_of_layer]
+        ]
+        if self.features_in != "h_0":
+            names.append("picture")
         if self.cells:
-            z = tf.reshape(z, (-1, self.cells, self.feature_dim // self.cells))
-            z = tf.reduce_mean(z, axis=1)
-        return z
+            names += ["places", "keys"][: 1 + (self.attention.score == "additive")]
+        return tuple(names)
 
     def _parts(self, state):
         """Each layer's state, the picture's input (or None), and the encoded places."""
@@ -414,52 +406,3 @@ class CaptionDecoder(CaptionModel):
             **self._arguments,
             "memory": self._memory_config(),
         }
-
-
-def _check(**arguments):
-    for name in ("vocabulary_size", "feature_dim", "embedding_dim", "units", "layers"):
-        check_positive_integer(name, arguments[name])
-    cells = arguments["cells"]
-    divisible = (
-        isinstance(cells, int)
-        and not isinstance(cells, bool)
-        and cells >= 0
-        and (cells == 0 or arguments["feature_dim"] % cells == 0)
-    )
-    fraction = "a fraction in [0, 1)"
-    for name, valid, expected in (
-        ("rnn", arguments["rnn"] in RNN_LAYERS, f"one of {sorted(RNN_LAYERS)}"),
-        (
-            "features_in",
-            arguments["features_in"] in FEATURES_IN,
-            f"one of {list(FEATURES_IN)}",
-        ),
-        ("dropout", 0 <= arguments["dropout"] < 1, fraction),
-        ("feature_dropout", 0 <= arguments["feature_dropout"] < 1, fraction),
-        ("feature_scale", arguments["feature_scale"] > 0, "a positive number"),
-        (
-            "vocabulary_size",
-            arguments["vocabulary_size"] > len(SPECIAL_TOKENS),
-            f"more words than the {len(SPECIAL_TOKENS)} special tokens",
-        ),
-        (
-            "components",
-            arguments["components"] == 0
-            or (
-                divisible
-                and cells
-                and 0 < arguments["components"] <= arguments["feature_dim"] // cells
-            ),
-            "0, or at most the features of a place",
-        ),
-        (
-            "cells",
-            divisible,
-            f"0 or a divisor of feature_dim={arguments['feature_dim']}",
-        ),
-    ):
-        if not valid:
-            raise ValueError(
-                f"Received an invalid value for argument `{name}`, "
-                f"expected {expected}, got {arguments[name]!r}."
-            )

@@ -35,7 +35,7 @@ class CaptionEnsemble(CaptionModel):
             )
         self.members = list(members)
         first = self.members[0]
-        for name in ("vocabulary_size", "feature_dim"):
+        for name in ("vocabulary_size", "feature_dim", "whole"):
             values = [getattr(member, name) for member in self.members]
             if len(set(values)) > 1:
                 raise ValueError(
@@ -57,6 +57,16 @@ class CaptionEnsemble(CaptionModel):
         """Measures the features' statistics for each member."""
         for member in self.members:
             member.adapt(features)
+
+    @property
+    def state_names(self):
+        """The members' names of the parts of a state, each after its member's number."""
+        return self._joined(
+            [
+                tuple(f"member{number}_{name}" for name in member.state_names)
+                for number, member in enumerate(self.members, start=1)
+            ]
+        )
 
     def initial_state(self, features):
         """The members' states: first what moves, member by member, then the constants."""

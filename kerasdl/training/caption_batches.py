@@ -15,7 +15,7 @@ from kerasdl.training.distribution import shard
 
 if TYPE_CHECKING:
     from kerasdl.models.caption_model import CaptionModel
-    from kerasdl.training.captioning import Split
+    from kerasdl.training.caption_features import Split
 
 
 def chosen_captions(picture: CaptionedPicture, config: ConfigDict) -> Sequence[str]:
@@ -44,7 +44,7 @@ class CaptionBatches:
             for index, picture in enumerate(split.pictures)
             for caption in chosen_captions(picture, config)
         ]
-        self._views = [split.features, *split.more_views]
+        self._features, self._views = split.features, split.views
         self._picture = np.array([index for index, _ in pairs], np.int32)
         self._inputs, self._targets = vocabulary.encode_captions(
             [caption for _, caption in pairs], config.data.max_words
@@ -68,7 +68,7 @@ class CaptionBatches:
 
     def teach(self, decoder: CaptionModel) -> None:
         """Gives a decoder a memory of the training captions."""
-        decoder.remember(self._views[0], self._picture, self._targets)
+        decoder.remember(self._features[:], self._picture, self._targets)
 
     def __len__(self) -> int:
         return -(-len(self._picture) // self._size)
@@ -81,7 +81,8 @@ class CaptionBatches:
         """
         draw = np.random.default_rng([self._seed, epoch])
         order = draw.permutation(len(self._picture))
-        view = draw.integers(0, len(self._views), len(order))
+        views = 1 if self._views is None else self._views.shape[1]
+        view = draw.integers(0, views, len(order))
         rewarded = epoch >= self._epochs
         rate = self._own_words * min(1.0, epoch / max(self._epochs - 1, 1))
         for start in range(0, len(order), self._size):
@@ -89,10 +90,12 @@ class CaptionBatches:
             targets = self._targets[chosen]
             longest = int((targets != NULL).sum(axis=1).max(initial=1))
             picture = self._picture[chosen]
-            features = np.empty((len(chosen), self._views[0].shape[1]), np.float32)
-            for number, features_of_view in enumerate(self._views):
-                here = view[start : start + self._size][self._shard] == number
-                features[here] = features_of_view[picture[here]]
+            if self._views is None:
+                features = self._features[picture]
+            else:
+                of_batch = view[start : start + self._size][self._shard]
+                rows, place = np.unique(picture, return_inverse=True)
+                features = self._views[rows][place, of_batch]
             batch = [features, self._inputs[chosen, :longest], targets[:, :longest]]
             if self._informed:
                 batch += [

@@ -2,45 +2,34 @@
 
 import dataclasses
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import keras
 import numpy as np
-import tensorflow as tf
 from ml_collections import ConfigDict
 
-from kerasdl.data.broken import BrokenInputs
 from kerasdl.data.captions.readers import CaptionDataset, CaptionedPicture, read_captions
 from kerasdl.data.captions.tokens import caption_tokens
-from kerasdl.data.captions.vocabulary import UNK, CaptionVocabulary
+from kerasdl.data.captions.vocabulary import CaptionVocabulary
 from kerasdl.data.drawn.scenes import drawn_scenes
-from kerasdl.data.pictures.decoding import decode_picture, prepare_picture
+from kerasdl.data.pictures.decoding import decode_picture
 from kerasdl.data.texts.glove import read_glove
-from kerasdl.decoding import options_for
 from kerasdl.errors import InputError
-from kerasdl.metrics import bleu1_single, caption_diversity, coco_scores
-from kerasdl.models.backbones import build_backbone, weights_digest
+from kerasdl.models.backbones import build_backbone
 from kerasdl.models.caption_decoder import CaptionDecoder
 from kerasdl.models.caption_ensemble import CaptionEnsemble
 from kerasdl.models.captioner import ImageCaptioner
-from kerasdl.reports.captioning import (
-    CaptionSample,
-    ScoredCaptions,
-    report_captioning,
-)
+from kerasdl.reports.captioning import ScoredCaptions, report_captioning
 from kerasdl.reports.page import Outcome, Report
 from kerasdl.training.caption_batches import CaptionBatches, chosen_captions
+from kerasdl.training.caption_features import FeatureExtractor
 from kerasdl.training.caption_losses import make_caption_loss
-from kerasdl.training.features import PictureFeatures
+from kerasdl.training.caption_scoring import CaptionScorer, pick_samples
 from kerasdl.training.job import Job, Objective
-from kerasdl.training.progress import say, track
 from kerasdl.training.self_critical import SelfCritic, ThenConstant
 from kerasdl.training.workdir import Workdir
 
 LearningRateSchedule = keras.optimizers.schedules.LearningRateSchedule
-
-# Pictures decoded at once when captions are scored.
-DECODE_BATCH = 100
 
 
 def load_dataset(config: ConfigDict) -> CaptionDataset:
@@ -71,102 +60,6 @@ def load_dataset(config: ConfigDict) -> CaptionDataset:
     return dataset
 
 
-@dataclasses.dataclass(frozen=True)
-class Split:
-    """Pictures that could be read, with their features.
-
-    Attributes:
-        pictures: N pictures with their captions.
-        features: float32 (N, F).
-        more_views: float32 (N, F) each, features of other views of the pictures.
-    """
-
-    pictures: Sequence[CaptionedPicture]
-    features: np.ndarray
-    more_views: Sequence[np.ndarray] = ()
-
-    def __len__(self) -> int:
-        return len(self.pictures)
-
-    @property
-    def references(self) -> list[list[str]]:
-        """Each picture's captions, in file order."""
-        return [list(picture.captions) for picture in self.pictures]
-
-    def first(self, count: int) -> "Split":
-        """The first `count` pictures."""
-        return Split(self.pictures[:count], self.features[:count])
-
-
-class FeatureExtractor:
-    """Splits of pictures with their features by a captioner's backbone.
-
-    Args:
-        captioner: Its `features` maps float32 (1, S, S, 3) in 0..255 to (1, F).
-        cache: The folder of features of pictures seen before; "" for the usual one.
-
-    Attributes:
-        broken: The pictures that could not be read.
-    """
-
-    def __init__(self, captioner: ImageCaptioner, cache: str = "") -> None:
-        self._size = captioner.image_size
-        key = (
-            f"{captioner.backbone.name} {self._size} squash grid={captioner.grid} "
-            f"{weights_digest(captioner.backbone)}"
-        )
-        self._features = PictureFeatures(
-            captioner.features, key, captioner.decoder.feature_dim, cache
-        )
-        self.broken = BrokenInputs()
-
-    def split(
-        self, pictures: Sequence[CaptionedPicture], what: str, views: int = 1
-    ) -> Split:
-        """`pictures` with their features, less those that are broken.
-
-        Args:
-            pictures: The pictures of a split.
-            what: The split, for messages.
-            views: How many views of each; see `view_of`.
-
-        Raises:
-            InputError: More of them are broken than a run tolerates.
-        """
-
-        def read(picture: CaptionedPicture) -> list[np.ndarray]:
-            return [
-                self._features.of(
-                    picture,
-                    f"view={view}" if view else "",
-                    lambda data, name, view=view: prepare_picture(
-                        view_of(decode_picture(data, name), view), self._size, "squash"
-                    ),
-                )
-                for view in range(views)
-            ]
-
-        kept, rows = self.broken.readable(pictures, read, f"{what} pictures", say, track)
-        if not rows:
-            return Split(kept, np.zeros((0, 0), np.float32))
-        first, *more = (np.stack(column) for column in zip(*rows, strict=True))
-        return Split(kept, first, more)
-
-
-def view_of(image: np.ndarray, view: int) -> np.ndarray:
-    """One of several views of a picture, (H, W, 3) to (h, w, 3).
-
-    0 is the whole picture, 1 its mirror image; then come seven eighths of each side, cut
-    from the middle and from each corner in turn, every second one mirrored.
-    """
-    if view >= 2:
-        height, width = image.shape[:2]
-        down, right = ((4, 4), (0, 0), (0, 8), (8, 0), (8, 8))[(view - 2) // 2 % 5]
-        top, left = height * down // 64, width * right // 64
-        image = image[top : top + -(-height * 7 // 8), left : left + -(-width * 7 // 8)]
-    return image[:, ::-1] if view % 2 else image
-
-
 def build_vocabulary(
     pictures: Sequence[CaptionedPicture], config: ConfigDict
 ) -> CaptionVocabulary:
@@ -191,13 +84,20 @@ def build_captioner(config: ConfigDict, vocabulary_size: int) -> ImageCaptioner:
     )
     if model.layer:
         backbone = _up_to(backbone, model.layer)
-    most = min(backbone.output_shape[1:3])
+    most = min(backbone.output_shape[1:3]) if model.grid else 0
     if model.grid > most:
         raise InputError(
             f"--config.model.grid must be at most {most}, the side of what the backbone "
             f"gives for {model.image_size} pixels, got {model.grid}."
         )
-    feature_dim = backbone.output_shape[-1] * (model.grid or 1) ** 2
+    channels = backbone.output_shape[-1]
+    if model.components and not (model.attention and model.components <= channels):
+        raise InputError(
+            f"--config.model.components must be 0, or with attention at most {channels}, "
+            f"the features of a place, got {model.components}."
+        )
+    whole = channels if model.components else 0
+    feature_dim = whole + (model.components or channels) * (model.grid or 1) ** 2
     decoders = [
         CaptionDecoder(
             vocabulary_size,
@@ -213,12 +113,21 @@ def build_captioner(config: ConfigDict, vocabulary_size: int) -> ImageCaptioner:
             tied=model.tied,
             cells=model.grid**2 if model.attention else 0,
             attention=model.attention_score,
-            components=model.components,
+            whole=whole,
+            h_0_activation=model.h_0_activation,
+            input_activation=model.input_activation,
+            input_units=model.input_units,
         )
         for _ in range(model.members)
     ]
     decoder = decoders[0] if len(decoders) == 1 else CaptionEnsemble(decoders)
-    return ImageCaptioner(backbone, decoder, grid=model.grid)
+    return ImageCaptioner(
+        backbone,
+        decoder,
+        grid=model.grid,
+        components=model.components,
+        views=config.data.views if whole or not model.grid else 1,
+    )
 
 
 def start_from_glove(
@@ -261,63 +170,6 @@ def _up_to(backbone: keras.Model, layer: str) -> keras.Model:
     return keras.Model(backbone.input, output, name=f"{backbone.name}_{layer}")
 
 
-class CaptionScorer:
-    """Captions pictures from their features and scores the captions.
-
-    Args:
-        decoder: The model to score, as it stands at each call.
-        vocabulary: Turns its ids into words.
-        decode: A config's `decode`: how captions are chosen.
-    """
-
-    def __init__(
-        self,
-        decoder: CaptionDecoder | CaptionEnsemble,
-        vocabulary: CaptionVocabulary,
-        decode: Mapping,
-    ) -> None:
-        options = options_for(vocabulary, decode)
-        self._generate = tf.function(
-            lambda features: decoder.generate(features, **options)[0],
-            input_signature=[tf.TensorSpec((None, decoder.feature_dim), tf.float32)],
-        )
-        self._vocabulary = vocabulary
-        self._decoder, self._options = decoder, options
-
-    def attention(self, features: np.ndarray) -> list[tuple[list[str], np.ndarray]]:
-        """The words of each picture, and the weights (words, side, side) at each."""
-        ids, _, weights = self._decoder.generate(
-            features, **self._options, attention=True
-        )
-        side = round(self._decoder.cells**0.5)
-        return [
-            (
-                [self._vocabulary.tokens[one] for one in row[row > UNK]],
-                maps[row > UNK].reshape(-1, side, side),
-            )
-            for row, maps in zip(ids.numpy(), weights.numpy(), strict=True)
-        ]
-
-    def captions(self, features: np.ndarray) -> list[str]:
-        """A caption for each row of `features`."""
-        captions = []
-        for start in range(0, len(features), DECODE_BATCH):
-            ids = self._generate(features[start : start + DECODE_BATCH]).numpy()
-            captions += [self._vocabulary.decode(row) for row in ids]
-        return captions
-
-    def scores(self, split: Split, name: str) -> dict[str, float]:
-        """`name/bleu1_single`, the COCO metrics and diversity, empty if the split is."""
-        if not len(split):
-            return {}
-        hypotheses = self.captions(split.features)
-        scores = {"bleu1_single": bleu1_single(hypotheses, split.references)}
-        scores |= coco_scores(hypotheses, split.references)
-        said = caption_diversity(hypotheses)
-        scores |= {name: said[name] for name in ("distinct_captions", "vocabulary_used")}
-        return {f"{name}/{metric}": value for metric, value in scores.items()}
-
-
 class CaptioningJob(Job):
     """A captioner on features of a fixed backbone; the decoder alone is trained."""
 
@@ -337,7 +189,7 @@ class CaptioningJob(Job):
         }
         self.notes += [*dataset.notes, *extractor.broken.notes]
         decoder = self.model.decoder
-        decoder.adapt(self.splits["train"].features)
+        decoder.adapt(self.splits["train"].measured())
         self.scorer = CaptionScorer(decoder, self.vocabulary, config.decode.to_dict())
         if config.model.glove:
             self.notes.append(start_from_glove(decoder, self.vocabulary))
@@ -359,6 +211,10 @@ class CaptioningJob(Job):
             *(decoder, loss, batches, len(batches), batches.signature),
             inputs=lambda batch: batch[:2],
         )
+
+    def evaluate(self) -> dict[str, float]:
+        """Scores of the validation split, unless the epoch is chosen without it."""
+        return {} if self.monitor == "train/loss" else super().evaluate()
 
     @property
     def epochs(self) -> int:
@@ -416,23 +272,3 @@ class CaptioningJob(Job):
 
 
 make_job = CaptioningJob
-
-
-def pick_samples(
-    splits: Mapping[str, Split], scorer: CaptionScorer, count: int
-) -> list[CaptionSample]:
-    """Up to `count` pictures with their captions.
-
-    Held-out pictures come first and fill two thirds of the grid: they matter most.
-    """
-    samples = []
-    names = [name for name in ("test", "val", "train") if len(splits[name])]
-    for name in names:
-        left = count - len(samples)
-        split = splits[name].first(left if name == names[-1] else -(-left * 2 // 3))
-        captions = scorer.captions(split.features)
-        for picture, caption in zip(split.pictures, captions, strict=True):
-            image = decode_picture(picture.bytes(), picture.name)
-            title = f"{name}: {picture.name}"
-            samples.append(CaptionSample(image, title, caption, picture.captions[0]))
-    return samples

@@ -144,9 +144,11 @@ JOBS = {
             "kerasdl.training.captioning",
             ("configs/captioning/default.py",),
             choices={
-                "model.rnn": ("lstm", "rnn"),
+                "model.rnn": ("lstm", "gru", "rnn"),
                 "model.attention_score": ("dot", "additive"),
                 "model.features_in": ("h_0", "every_step", "both"),
+                "model.h_0_activation": ("linear", "relu", "tanh"),
+                "model.input_activation": ("linear", "relu", "tanh"),
                 "distribute": STRATEGIES,
                 "schedule": ("cosine", "exponential"),
                 "monitor": ("train/loss", *_CAPTIONS),
@@ -161,7 +163,7 @@ JOBS = {
             not_negative=(
                 "self_critical.epochs", "decode.length_penalty", "decode.no_repeat_ngram",
                 "decode.samples", "decode.neighbours", "decode.n_best",
-                "model.components",
+                "model.components", "model.input_units",
                 "decode.likelihood_weight", "decode.top_k", "decode.consensus_weight",
                 "data.drawn_val", "data.drawn_test", "data.train_pictures", "patience",
                 "data.captions_per_picture", "data.min_count", "model.grid",

@@ -21,8 +21,8 @@ PICTURES, LENGTH = 6, 8
 def ways():
     """Name, model and options of each way of decoding."""
     attending = CaptionDecoder(
-        9, FEATURES, cells=3, attention="additive", components=1, units=8, layers=2,
-        features_in="both", tied=True,
+        9, FEATURES, cells=2, attention="additive", whole=2, units=8, layers=2,
+        features_in="both", tied=True, rnn="gru", h_0_activation="tanh",
     )  # fmt: skip
     soft = sharp_decoder(sharpness=2.0)
     remembering = sharp_decoder(sharpness=2.0, seed=1)

@@ -8,12 +8,13 @@ from kerasdl.models.caption_decoder import CaptionDecoder
 from tests.decoding import numpy_reference
 from tests.decoding.problems import FEATURES, features, sharp_decoder
 
-DESIGNS = [("lstm", 0), ("rnn", 0), ("lstm", 3), ("rnn", 3)]
+DESIGNS = [("lstm", 0), ("rnn", 0), ("gru", 0), ("lstm", 3), ("gru", 3)]
+ACTIVATED = {"h_0_activation": "tanh", "input_activation": "relu", "input_units": 3}
 # Options of a decoder, each of which has to hold to the same rules.
 OPTIONS = [
     {"features_in": "every_step"},
     {"features_in": "both", "layers": 2, "rnn": "rnn"},
-    {"cells": 3, "attention": "additive", "components": 1},
+    {"cells": 2, "attention": "additive", "whole": 2, "features_in": "both", **ACTIVATED},
     {"cells": 3, "attention": "additive", "features_in": "both", "layers": 2},
     {"tied": True, "layers": 2, "feature_dropout": 0.5, "dropout": 0.5},
 ]
@@ -190,21 +191,22 @@ def test_additive_attention_is_its_equations():
         )
 
 
-def test_the_attention_gets_principal_components():
-    decoder = CaptionDecoder(12, 40, cells=4, units=8, components=3)
-    draw = np.random.default_rng(0)
-    low = draw.normal(size=(60 * 4, 3)) @ draw.normal(size=(3, 10))
-    rows = (low + 0.01 * draw.normal(size=low.shape)).reshape(60, 40)
+def test_the_whole_picture_beside_its_places():
+    decoder = small_decoder(cells=2, whole=2, features_in="both", **ACTIVATED)
+    rows = features(20)
     decoder.adapt(rows)
-    z = decoder._standardised(rows).numpy().reshape(-1, 10)
-    kept = z @ decoder.principal.numpy()
-    assert kept.std() == pytest.approx(1.0, rel=1e-3)
-    covariance = kept.T @ kept / len(kept)
-    off = covariance - np.diag(np.diag(covariance))
-    assert np.abs(off).max() < 1e-3 * np.diag(covariance).max()
-    # Three directions are nearly all that there is.
-    back = np.linalg.lstsq(kept, z, rcond=None)[0]
-    assert ((z - kept @ back) ** 2).mean() < 0.01 * (z**2).mean()
+    z = (rows[:, :2] - rows[:, :2].mean(0)) / rows[:, :2].std(0) * 0.1
+    h, _, picture, places = (part.numpy() for part in decoder.initial_state(rows))
+    w, b = decoder.projection.get_weights()
+    np.testing.assert_allclose(h, np.tanh(z @ w + b), rtol=1e-4, atol=1e-5)
+    w, b = decoder.feature_input.get_weights()
+    assert w.shape == (2, 3)
+    np.testing.assert_allclose(picture, np.maximum(z @ w + b, 0), rtol=1e-4, atol=1e-5)
+    w, b = decoder.attention.cell_projection.get_weights()
+    given = 0.1 * rows[:, 2:].reshape(20, 2, -1)  # not standardised
+    expected = given @ w + b + np.array(decoder.attention.position)
+    np.testing.assert_allclose(places, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(decoder.pooled(rows), z / 0.1, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["dot", "additive"])
@@ -325,8 +327,12 @@ def test_sample_weight_is_refused():
         ({"layers": 0}, r"`layers`.*got 0\."),
         ({"features_in": "x"}, r"`features_in`.*'both'\], got 'x'\."),
         ({"feature_dropout": -0.1}, r"`feature_dropout`.*got -0\.1\."),
-        ({"components": 1}, r"`components`.*got 1\."),
-        ({"cells": 3, "components": 3}, r"`components`.*of a place, got 3\."),
+        ({"whole": 1}, r"`whole`, expected 0, or with cells .*got 1\."),
+        ({"cells": 3, "whole": 6}, r"`whole`.*less than feature_dim=6, got 6\."),
+        ({"cells": 3, "whole": 2}, r"`cells`.*feature_dim=6 less whole=2, got 3\."),
+        ({"input_units": -1}, r"`input_units`.*got -1\."),
+        ({"h_0_activation": "selu"}, r"`h_0_activation`.*'tanh'\], got 'selu'\."),
+        ({"input_activation": ""}, r"`input_activation`.*got ''\."),
         ({"cells": 3, "attention": "soft"}, r"`attention`.*got 'soft'\."),
         ({"units": 0}, r"`units`.*positive integer, got 0\."),
         ({"embedding_dim": -4}, r"`embedding_dim`.*got -4\."),

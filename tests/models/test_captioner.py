@@ -3,6 +3,7 @@ import zipfile
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from kerasdl.models.backbones import build_backbone
 from kerasdl.models.caption_decoder import CaptionDecoder
@@ -168,3 +169,64 @@ def test_backbone_of_another_rank():
     sequence = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Reshape((64, 3))])
     with pytest.raises(ValueError, match=r"`backbone`.*got \(None, 64, 3\)\."):
         ImageCaptioner(sequence, decoder_of(3))
+
+
+def captioner_of_components(views=3):
+    keras.utils.set_random_seed(0)
+    decoder = CaptionDecoder(
+        11, 5 + 4 * 2, embedding_dim=6, units=7, cells=4, whole=5, attention="additive"
+    )
+    return ImageCaptioner(tiny_backbone(), decoder, grid=2, components=2, views=views)
+
+
+def test_features_are_the_mean_of_the_views_and_principal_components():
+    model, pictures = captioner_of_components(), images(40)
+    maps = model.backbone(pictures).numpy()  # (N, 4, 4, 5)
+    model.adapt(maps)
+    cells = grid_pooling_matrix(4, 4, 2) @ maps.reshape(40, 16, 5)
+    centred = cells - cells.reshape(-1, 5).mean(0)
+    _, _, directions = np.linalg.svd(centred.reshape(-1, 5), full_matrices=False)
+    kept = centred @ directions[:2].T
+    kept /= kept.std()
+    features = model.features(pictures).numpy()
+    places = features[:, 5:].reshape(40, 4, 2)
+    np.testing.assert_allclose(np.abs(places), np.abs(kept), rtol=1e-2, atol=1e-3)
+    middle = tf.image.resize(pictures[:, 1:15, 1:15], (16, 16))
+    views = [pictures, pictures[:, :, ::-1], middle]
+    means = [model.backbone(one).numpy().mean((1, 2)) for one in views]
+    np.testing.assert_allclose(features[:, :5], np.mean(means, 0), rtol=1e-4, atol=1e-5)
+    rows = model.features_of_views(pictures, 4).numpy()
+    np.testing.assert_allclose(rows[:, 2, :5], means[2], rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(rows[:, 2, 5:], rows[:, 0, 5:])
+    np.testing.assert_array_equal(rows[:, 3, 5:], rows[:, 1, 5:])
+    np.testing.assert_allclose(model.combine(rows), features, rtol=1e-5, atol=1e-5)
+
+
+def test_views_and_components_are_saved(tmp_path):
+    model = captioner_of_components()
+    model.adapt(model.backbone(images(9)).numpy())
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras", compile=False)
+    np.testing.assert_array_equal(again.features(images()), model.features(images()))
+
+
+def test_views_of_pooled_features_are_averaged():
+    keras.utils.set_random_seed(0)
+    model = ImageCaptioner(tiny_backbone(pooled=True), decoder_of(5), views=2)
+    expected = [model.backbone(one) for one in (images(), images()[:, :, ::-1])]
+    np.testing.assert_allclose(
+        model.features(images()), np.mean(expected, 0), rtol=1e-5, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"views": 2}, r"`views`, expected 1 to 1, got 2\."),
+        ({"components": 6}, r"`components`, expected 0 to 5, got 6\."),
+        ({"components": 2}, r"`decoder`, expected whole=5, got 0\."),
+    ],
+)
+def test_views_and_components_that_do_not_fit(options, message):
+    with pytest.raises(ValueError, match=message):
+        ImageCaptioner(tiny_backbone(), decoder_of(20), grid=2, **options)

@@ -13,7 +13,11 @@ from kerasdl.data.captions.vocabulary import END, NULL, START, CaptionVocabulary
 from kerasdl.errors import InputError
 from kerasdl.models.caption_decoder import CaptionDecoder
 from kerasdl.models.captioner import ImageCaptioner
+from kerasdl.models.picture_views import view_of
 from kerasdl.training import captioning
+from kerasdl.training.caption_batches import CaptionBatches, chosen_captions
+from kerasdl.training.caption_features import FeatureExtractor, Split
+from kerasdl.training.caption_scoring import CaptionScorer
 
 WORDS = ("a", "red", "blue", "circle", "square")
 CAPTIONS = [
@@ -53,14 +57,12 @@ def captioner():
 
 def make_split(captions=CAPTIONS):
     features = np.arange(3 * len(captions), dtype="float32").reshape(-1, 3)
-    return captioning.Split(pictures(captions), features)
+    return Split(pictures(captions), features)
 
 
 def make_batches(config=None, captions=CAPTIONS):
     vocabulary = CaptionVocabulary.build(WORDS)
-    return captioning.CaptionBatches(
-        make_split(captions), vocabulary, config or small_config()
-    )
+    return CaptionBatches(make_split(captions), vocabulary, config or small_config())
 
 
 def test_each_caption_once_an_epoch_with_its_picture():
@@ -100,37 +102,35 @@ def test_order_is_a_function_of_seed_and_epoch():
 def test_the_first_captions_are_chosen_in_file_order():
     config = small_config()
     config.data.captions_per_picture = 1
-    chosen = [captioning.chosen_captions(p, config) for p in pictures()]
+    chosen = [chosen_captions(p, config) for p in pictures()]
     assert chosen == [("a red circle",), ("a blue square",), ("a blue circle",)]
     assert len(make_batches(config)) == 2
 
 
 def test_features_come_once_from_the_network_and_then_from_disk(captioner, tmp_path):
-    first = captioning.FeatureExtractor(captioner, str(tmp_path)).split(
-        pictures(), "train"
-    )
+    first = FeatureExtractor(captioner, str(tmp_path)).split(pictures(), "train")
     expected = [[60.0 * i] * 3 for i in range(3)]
     np.testing.assert_allclose(first.features, expected, atol=1e-4)
-    again = captioning.FeatureExtractor(captioner, str(tmp_path))
-    again._features._network = None  # a call would fail
+    again = FeatureExtractor(captioner, str(tmp_path))
+    captioner.features_of_views = None  # a call would fail
     second = again.split(pictures(), "train")
     np.testing.assert_array_equal(first.features, second.features)
 
 
 def test_another_backbone_does_not_read_the_same_cache(captioner, tmp_path):
-    captioning.FeatureExtractor(captioner, str(tmp_path)).split(pictures(), "train")
+    FeatureExtractor(captioner, str(tmp_path)).split(pictures(), "train")
     backbone = keras.Sequential(
         [keras.Input((8, 8, 3)), keras.layers.GlobalMaxPooling2D()], name="max"
     )
     other = ImageCaptioner(backbone, CaptionDecoder(9, 3, units=4))
-    captioning.FeatureExtractor(other, str(tmp_path)).split(pictures(), "train")
+    FeatureExtractor(other, str(tmp_path)).split(pictures(), "train")
     assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_one_broken_picture_of_many_is_skipped(captioner, tmp_path, capsys):
     many = pictures(CAPTIONS * 10)
     many[4] = CaptionedPicture("torn.png", ("a",), data=encoded(9)[:40])
-    extractor = captioning.FeatureExtractor(captioner, str(tmp_path))
+    extractor = FeatureExtractor(captioner, str(tmp_path))
     split = extractor.split(many, "train")
     assert len(split.pictures) == len(split.features) == 29
     assert "torn.png" not in [picture.name for picture in split.pictures]
@@ -142,7 +142,7 @@ def test_many_broken_pictures_end_the_run(captioner, tmp_path):
     many = pictures(CAPTIONS * 10)
     for i in (4, 9):
         many[i] = CaptionedPicture(f"torn{i}.png", ("a",), data=b"")
-    extractor = captioning.FeatureExtractor(captioner, str(tmp_path))
+    extractor = FeatureExtractor(captioner, str(tmp_path))
     with pytest.raises(InputError, match=r"2 of 30 train pictures .* 5%; .*torn4\.png"):
         extractor.split(many, "train")
 
@@ -167,7 +167,7 @@ def test_the_built_in_captioner_fits_its_config():
 def test_scores_are_of_the_captions(captioner):
     vocabulary = CaptionVocabulary.build(WORDS)
     decode = {"max_length": 6, "beam_size": 1, "length_penalty": 0.0}
-    scorer = captioning.CaptionScorer(captioner.decoder, vocabulary, decode)
+    scorer = CaptionScorer(captioner.decoder, vocabulary, decode)
     split = make_split()
     captions = scorer.captions(split.features)
     assert all(captions)  # an empty one could not score
@@ -175,10 +175,10 @@ def test_scores_are_of_the_captions(captioner):
         CaptionedPicture(p.name, (caption,), data=p.data)
         for p, caption in zip(split.pictures, captions, strict=True)
     ]
-    scores = scorer.scores(captioning.Split(own, split.features), "val")
+    scores = scorer.scores(Split(own, split.features), "val")
     assert {"val/bleu1_single", "val/bleu4", "val/cider"} <= scores.keys()
     assert scores["val/bleu1_single"] == pytest.approx(1.0)
-    assert scorer.scores(captioning.Split([], np.zeros((0, 3))), "val") == {}
+    assert scorer.scores(Split([], np.zeros((0, 3))), "val") == {}
 
 
 def test_drawn_scenes_are_the_default():
@@ -203,9 +203,9 @@ def test_a_test_set_of_its_own(tmp_path):
 
 def test_views_are_the_picture_its_mirror_image_and_parts():
     image = np.arange(16 * 32 * 3, dtype=np.uint16).reshape(16, 32, 3)
-    np.testing.assert_array_equal(captioning.view_of(image, 0), image)
-    np.testing.assert_array_equal(captioning.view_of(image, 1), image[:, ::-1])
-    parts = [captioning.view_of(image, view) for view in range(2, 12)]
+    np.testing.assert_array_equal(view_of(image, 0), image)
+    np.testing.assert_array_equal(view_of(image, 1), image[:, ::-1])
+    parts = [view_of(image, view) for view in range(2, 12)]
     assert {part.shape for part in parts} == {(14, 28, 3)}
     np.testing.assert_array_equal(parts[0], image[1:15, 2:30])
     np.testing.assert_array_equal(parts[1], image[1:15, 2:30][:, ::-1])
@@ -213,21 +213,22 @@ def test_views_are_the_picture_its_mirror_image_and_parts():
     assert [p[0, 0].tolist() for p in parts[2::2]] == [c.tolist() for c in corners]
 
 
-def test_features_of_views_are_cached_apart(captioner, tmp_path):
-    extractor = captioning.FeatureExtractor(captioner, str(tmp_path))
+def test_features_of_views_are_cached_together(captioner, tmp_path):
+    extractor = FeatureExtractor(captioner, str(tmp_path))
     split = extractor.split(pictures(), "train", views=3)
-    assert len(split.more_views) == 2
-    for view in split.more_views:  # pictures of one shade look alike from everywhere
-        np.testing.assert_allclose(view, split.features, atol=1e-3)
-    assert len(list(tmp_path.glob("*/key.txt"))) == 3
+    assert split.views.shape == (3, 3, 3)
+    for view in range(3):  # pictures of one shade look alike from everywhere
+        seen = split.views[:][:, view]
+        np.testing.assert_allclose(seen, split.features, atol=1e-3)
+    extractor.split(pictures(), "train")
+    assert len(list(tmp_path.glob("*/key.txt"))) == 2
 
 
 def test_each_caption_gets_a_view_by_seed_and_epoch():
     split = make_split()
-    split = captioning.Split(split.pictures, split.features, [split.features + 100])
-    batches = captioning.CaptionBatches(
-        split, CaptionVocabulary.build(WORDS), small_config()
-    )
+    views = np.stack([split.features, split.features + 100], axis=1)
+    split = Split(split.pictures, split.features, views)
+    batches = CaptionBatches(split, CaptionVocabulary.build(WORDS), small_config())
 
     def views(epoch):
         return [float(row[0]) >= 100 for f, _, _ in batches(epoch) for row in f]

@@ -13,7 +13,7 @@ import numpy as np
 
 from kerasdl.errors import InputError
 
-_CHECKSUM_BYTES = hashlib.sha256().digest_size
+CHECKSUM_BYTES = hashlib.sha256().digest_size
 # Packages whose next version may give another last bit for the same picture.
 _COMPUTED_BY = ("tensorflow", "keras", "pillow")
 
@@ -85,7 +85,7 @@ class FeatureCache:
             UserWarning: Where the features cannot be stored, as on a full disk.
         """
         path = self.folder / f"{hashlib.sha256(data).hexdigest()}.npy"
-        features = _load(path)
+        features = load_array(path)
         if features is None or not self._is_good(features):
             features = np.asarray(extract(data, name))
             if not self._is_good(features):
@@ -94,7 +94,7 @@ class FeatureCache:
                     f"{self._shape or 'any'}; got {features.dtype} {features.shape}."
                 )
             try:
-                _save(path, features)
+                save_array(path, features)
             except OSError as error:
                 warnings.warn(
                     f"features cannot be cached and will be computed again: {error}.",
@@ -110,11 +110,11 @@ class FeatureCache:
         )
 
 
-def _load(path: Path) -> np.ndarray | None:
+def load_array(path: Path) -> np.ndarray | None:
     """The array; None if there is none, or the file is damaged."""
     try:
         data = path.read_bytes()
-        content, checksum = data[:-_CHECKSUM_BYTES], data[-_CHECKSUM_BYTES:]
+        content, checksum = data[:-CHECKSUM_BYTES], data[-CHECKSUM_BYTES:]
         if hashlib.sha256(content).digest() != checksum:
             return None
         return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
@@ -122,7 +122,7 @@ def _load(path: Path) -> np.ndarray | None:
         return None
 
 
-def _save(path: Path, features: np.ndarray) -> None:
+def save_array(path: Path, features: np.ndarray) -> None:
     """Writes the file whole or not at all, also if two runs write the same one.
 
     It is not flushed to the disk: what a power cut damages fails its checksum.
