@@ -55,9 +55,8 @@ def tensorflow_step(batch: int, size: int) -> Callable[[], object]:
     return lambda: float(step((images, labels))["loss"])
 
 
-def torch_step(batch: int, size: int, layout: str) -> Callable[[], object]:
-    """The same network, loss and optimizer in PyTorch."""
-    import torch
+def torch_backbone() -> list:
+    """The layers of EfficientNet-Lite0 in PyTorch, up to its last feature map."""
     from torch import nn
 
     from kerasdl.models.efficientnet_lite import HEAD_FILTERS, STAGES, STEM_FILTERS
@@ -92,8 +91,18 @@ def torch_step(batch: int, size: int, layout: str) -> Callable[[], object]:
         for repeat in range(stage.repeats):
             layers.append(Block(channels, stage, stage.strides if repeat == 0 else 1))
             channels = stage.filters
-    layers += [
-        convolve(channels, HEAD_FILTERS, 1),
+    return [*layers, convolve(channels, HEAD_FILTERS, 1)]
+
+
+def torch_step(batch: int, size: int, layout: str) -> Callable[[], object]:
+    """The same network, loss and optimizer in PyTorch."""
+    import torch
+    from torch import nn
+
+    from kerasdl.models.efficientnet_lite import HEAD_FILTERS
+
+    layers = [
+        *torch_backbone(),
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
         nn.Linear(HEAD_FILTERS, CLASSES),

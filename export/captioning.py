@@ -34,7 +34,8 @@ class CaptioningJob(PictureJob):
       of given captions
     - on a device `serving_default(image: float[1, S, S, 3]) -> tokens: int[1, L],
       score: float[1]`, and with the signature `step`, for showing words as they come,
-      `encode(image) -> states...` and `step(token: int[1], states...) -> logits, states`
+      `encode(image) -> states...` and `step(token: int[1], states...) -> logits, states`,
+      the states by `CaptionDecoder.state_names`
 
     Raises:
         InputError: The model is missing, damaged, or no match for vocab.txt.
@@ -192,9 +193,7 @@ class CaptioningJob(PictureJob):
         batch = request.batch or 1
 
         first = decoder.initial_state(tf.zeros((batch, decoder.feature_dim)))
-        names = ["h", "c", "places"][: len(first)]
-        if decoder.rnn != "lstm":
-            names = ["h", "places"][: len(first)]
+        names = decoder.state_names
 
         def encode(image):
             features = self.model.features(image)

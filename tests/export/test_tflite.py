@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 import kerasdl
+from kerasdl.data.captions.tokens import SPECIAL_TOKENS
 from kerasdl.data.captions.vocabulary import END, NULL, START, UNK
 from kerasdl.errors import InputError
 from kerasdl.export import converter, forks
@@ -18,7 +19,10 @@ from kerasdl.export.captioning import CaptioningJob
 from kerasdl.export.litert import DeviceModel, read_appended
 from kerasdl.export.tflite_file import append_files, check_builtin
 from kerasdl.export.tflite_file import operations as operations_of
-from tests.export.conftest import write_run
+from kerasdl.models.caption_decoder import CaptionDecoder
+from kerasdl.models.caption_ensemble import CaptionEnsemble
+from kerasdl.models.captioner import ImageCaptioner
+from tests.export.conftest import tiny_backbone, write_run
 from tests.export.isolation import run_without
 from tests.export.test_saved_model import expected_answers, pictures, prepared
 
@@ -177,6 +181,41 @@ def test_words_as_they_come(workdir, tmp_path, pictures):
                 break
             said.append(run.vocabulary.tokens[token[0]])
         assert " ".join(said) == run.predict(picture.bytes())["caption"]
+
+
+WORDS = [*SPECIAL_TOKENS, *"abcdef"]
+
+
+def decoder_of(design):
+    """Decoders whose states differ in kind and number, of 6 features and 9 x 2."""
+    options = {"cells": 9, "whole": 6, "attention": "additive", "units": 8}
+    if design == "gru":
+        options |= {"rnn": "gru", "layers": 2, "features_in": "both"}
+        return CaptionDecoder(len(WORDS), 24, **options)
+    return CaptionEnsemble(
+        [
+            CaptionDecoder(len(WORDS), 24, features_in="every_step", **options),
+            CaptionDecoder(len(WORDS), 24, rnn="rnn", tied=True, **options),
+        ]
+    )
+
+
+@pytest.mark.parametrize("design", ["gru", "ensemble"])
+def test_steps_of_any_decoder_are_the_whole_sequence(design, tmp_path, pictures):
+    decoder = decoder_of(design)
+    model = ImageCaptioner(tiny_backbone(), decoder, grid=3, components=2, views=3)
+    path, options = tmp_path / "m.tflite", {"signatures": ("infer", "step")}
+    export_tflite(model, path, vocabulary=WORDS, examples=2, **options)
+    device = DeviceModel(path)
+    image = prepared(pictures[0].bytes())[np.newaxis]
+    given = np.array([[START, 5, 7, 4, 6]], "int32")
+    expected = decoder((model.features(image), given)).numpy()
+    states = device.signatures["encode"](image=image)
+    assert set(states) == set(decoder.state_names)
+    for t in range(given.shape[1]):
+        states = device.signatures["step"](token=given[:, t], **states)
+        logits = states.pop("logits")
+        np.testing.assert_allclose(logits, expected[:, t], rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(

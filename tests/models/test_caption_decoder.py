@@ -133,6 +133,7 @@ def test_steps_are_the_whole_sequence_with_every_option(options):
     whole = decoder((pictures, words))
     state = decoder.initial_state(pictures)
     assert len(state) == decoder.moving_states + decoder.constant_states
+    assert len(set(decoder.state_names)) == len(decoder.state_names) == len(state)
     for t in range(7):
         logits, moved = decoder.step(words[:, t], state)
         np.testing.assert_allclose(logits, whole[:, t], rtol=1e-5, atol=1e-6)

@@ -49,7 +49,7 @@ def flat(config):
             "must be one of train/loss, val/loss",
         ),
         ("text", "monitor", "", r"monitor must be one of .*got ''"),
-        ("captioning", "model.rnn", "gru2", "model.rnn must be one of lstm, rnn"),
+        ("captioning", "model.rnn", "gru2", "model.rnn must be one of lstm, gru, rnn"),
         ("captioning", "learning_rate", 0.0, r"learning_rate must be positive, got 0\.0"),
         ("captioning", "learning_rate", float("nan"), "must be a finite number, got nan"),
         ("transfer", "seed", -1, "seed must not be negative, got -1"),

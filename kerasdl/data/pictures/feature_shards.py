@@ -84,14 +84,20 @@ class FeatureShards:
             if rows:
                 images = np.stack([part[n] for n in rows]).astype(np.float32)
                 shard[[start + n for n in rows]] = self.network(images)
+                broken = ~np.isfinite(shard[start : start + len(part)]).all(axis=(1, 2))
+                shard[start : start + len(part)][broken] = np.nan
+            if start + len(part) == len(run):
+                # Before the last rows are handed on: nobody asks for more after them.
+                self._save(path, shard)
             for number, one in enumerate(part, start):
                 if isinstance(one, InputError):
                     yield one
-                elif np.isfinite(shard[number]).all():
-                    yield shard, number
-                else:
-                    shard[number] = np.nan
+                elif np.isnan(shard[number]).any():
                     yield _not_finite(run[number])
+                else:
+                    yield shard, number
+
+    def _save(self, path: Path, shard: np.ndarray) -> None:
         try:
             save_array(path, shard)
         except OSError as error:
