@@ -5,7 +5,7 @@
 
 An LSTM with additive attention over the 7 x 7 grid of EfficientNet-Lite0, cross-entropy,
 then self-critical training on CIDEr. The features of 123,287 pictures take 13.6 GB on
-disk (two views of 13,824 float32 numbers per picture), in shards that are read as they are
+disk (two views of 13,824 float32 numbers per picture), in shards, read as they are
 needed. docs/captioning.md says how long it takes, and what stands between it and
 published figures.
 """
