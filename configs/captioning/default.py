@@ -24,9 +24,9 @@ def get_config() -> ConfigDict:
         ""  # Flickr8k or COCO folder, or a CSV / JSON-lines file; "": drawn
     )
     config.data.test = ""  # captions to score besides, in any of those layouts
-    config.data.drawn_train = 2400  # scenes drawn for each split if root is ""
-    config.data.drawn_val = 200  # likewise
-    config.data.drawn_test = 300  # likewise
+    config.data.drawn_train = 2400  # drawn for training if root is ""
+    config.data.drawn_val = 200  # drawn for validation if root is ""
+    config.data.drawn_test = 300  # drawn for the test if root is ""
     config.data.train_pictures = 0  # how many of the training split to use; 0: all
     config.data.captions_per_picture = 0  # how many of a picture's captions; 0: all
     config.data.max_words = 30  # longer training captions are cut
@@ -78,7 +78,7 @@ def get_config() -> ConfigDict:
     config.patience = 0  # epochs without a better one before stopping; 0: never
     config.memory_horizon = False  # measure how far back gradients reach, every epoch
 
-    # Fields of kerasdl.decoding.DecodeOptions; words with spaces between them.
+    # What kerasdl.decoding.DecodeOptions says; words have spaces between them.
     config.decode = ConfigDict(default_options())
     config.decode.max_length = 30  # words
 

@@ -21,7 +21,7 @@ def get_config() -> ConfigDict:
     config.data.root = ""
     config.data.test = ""  # a labelled file to score besides
     config.data.text_column = "text"  # of a CSV or TSV table
-    config.data.label_column = "label"  # likewise
+    config.data.label_column = "label"  # of a CSV or TSV table
     config.data.labels = ""  # comma-separated, in order; "": those of the training split
     config.data.tfds_folder = ""  # where TFDS keeps prepared sets; "": its usual place
     config.data.tokenizer = "whitespace"  # or "text": raw text, by tensorflow-text
@@ -29,9 +29,9 @@ def get_config() -> ConfigDict:
     config.data.min_count = 1  # rarer words are unknown
     config.data.max_words = 0  # size of the vocabulary; 0: no limit
     config.data.skip_bad_lines = False  # skip and count them instead of ending the run
-    config.data.generated_train = 6000  # sentences generated if root is ""
-    config.data.generated_val = 1000  # likewise
-    config.data.generated_test = 2000  # likewise
+    config.data.generated_train = 6000  # generated for training if root is ""
+    config.data.generated_val = 1000  # generated for validation if root is ""
+    config.data.generated_test = 2000  # generated for the test if root is ""
 
     config.model = ConfigDict()
     # bag_of_words, average, ngram_bag, rnn, lstm or bilstm; each uses the fields below

@@ -21,9 +21,9 @@ def get_config() -> ConfigDict:
     config.data.root = ""  # folder of class folders, or "tfds:NAME"; "": drawn shapes
     config.data.test = ""  # class folders to score besides
     config.data.val_share = 0.2  # of the training pictures, if there is no val folder
-    config.data.drawn_train = 240  # pictures drawn for each split if root is ""
-    config.data.drawn_val = 120  # likewise
-    config.data.drawn_test = 120  # likewise
+    config.data.drawn_train = 240  # drawn for training if root is ""
+    config.data.drawn_val = 120  # drawn for validation if root is ""
+    config.data.drawn_test = 120  # drawn for the test if root is ""
     config.data.preparation = "squash"  # the whole picture; "crop": its middle
     config.data.tfds_folder = ""  # where TFDS keeps its sets; "": its usual place
     config.data.cache = ""  # folder of picture features; "": ~/.cache/kerasdl

@@ -8,7 +8,6 @@ become MathML, which browsers draw without a script.
 from __future__ import annotations
 
 import html
-import inspect
 import posixpath
 import re
 import runpy
@@ -56,6 +55,11 @@ API = {
         ["kerasdl.certification", "kerasdl.training.memory_horizon"],
     ),
 }
+# Names of fields stay whole; wide formulas scroll by themselves.
+STYLES = """
+.md-typeset table:not([class]) td:first-child code { white-space: nowrap; }
+math[display="block"] { overflow-x: auto; max-width: 100%; margin: 1em 0; }
+"""
 _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^([ \t]*```.*?^[ \t]*```)", re.M | re.S)
 
@@ -93,6 +97,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
                     f"---\nsearch:\n  exclude: true\n---\n"
                     f"# {name}\n\n````{fence}\n{text}````\n"
                 )
+    pages["site.css"] = STYLES
     for name, text in pages.items():
         files.append(File.generated(config, name, content=text))
     return files
@@ -110,6 +115,7 @@ def on_page_content(text: str, **_) -> str:
         block = match[1] == "div"
         latex = html.unescape(match[2]).strip()[2:-2]
         display = "block" if block else "inline"
+        latex = re.sub(r"\b(begin|end)\{aligned\}", r"\1{align*}", latex)
         return convert(" ".join(latex.split()), display=display)
 
     return re.sub(r'<(div|span) class="arithmatex">(.*?)</\1>', mathml, text, flags=re.S)
@@ -137,7 +143,7 @@ def configs_page() -> str:
         first, _, rest = text.partition("\n")
         lines += [f"## {path.removeprefix('configs/')}", "", first, ""]
         if rest.strip():
-            lines += ["```text", inspect.cleandoc(rest), "```", ""]
+            lines += [rest.strip("\n"), ""]
         if headline:
             lines += [f"Headline figure: {headline}", ""]
         default = {field.name: field for field in config_fields(full[_folder(path)])}

@@ -29,24 +29,29 @@ class DecodeOptions:
     """How captions are chosen. Every default stands here and nowhere else.
 
     Attributes:
-        max_length: largest number of tokens L, `<END>` included.
-        beam_size: beginnings that a beam search keeps; 1 decodes greedily.
-        length_penalty: see `kerasdl.decoding.beam.n_best_captions`; of no effect on
-            greedy decoding.
-        no_repeat_ngram, forbidden, dangling: see `Constraints`.
-        required: ids of words that each caption has to say; see `n_best_captions`.
-        n_best: how many captions of a search are candidates of `consensus` or
+        max_length: Largest number of tokens L, `<END>` included.
+        beam_size: How many beginnings a beam search keeps; 1 decodes greedily.
+        length_penalty: α; finished captions of a beam search compete by
+            log p / length^α. It has no effect on greedy decoding.
+        no_repeat_ngram: No n words in a row stand twice in a caption; 0 for no such rule.
+        forbidden: Words that no caption has.
+        dangling: Words that no caption ends with.
+        required: Words that every caption has, up to four.
+        n_best: How many captions of a search are candidates of `consensus` or
             `neighbours`; 0 for as many as the beam is wide.
-        consensus: take the candidate that the others agree with most, among the beam's or
-            the samples, instead of the most probable one.
-        consensus_weight: see `consensus_caption`.
-        neighbours: take the candidate that agrees most with what people said of so many
-            similar training pictures; see `kerasdl.models.caption_memory`. 0 asks none.
-        likelihood_weight: with neighbours, how much log p / length ** length_penalty of a
-            candidate counts beside its gain.
-        samples: draw so many captions instead of searching; 0 searches.
-        temperature, top_k, top_p: of the samples; see `sample_captions`.
-        seed: of the samples.
+        consensus: Whether the candidate is taken that the others agree with most, instead
+            of the most probable one.
+        consensus_weight: A candidate's vote in `consensus` is proportional to p to this
+            power; 0 counts all alike.
+        neighbours: The candidate is taken that agrees most with what people said of so
+            many similar training pictures (`kerasdl.models.caption_memory`); 0 for none.
+        likelihood_weight: With neighbours, the weight of log p / length^α of a candidate
+            beside its agreement.
+        samples: How many captions are drawn instead of searched for; 0 searches.
+        temperature: Of the samples; above 1 they are more varied, below 1 less.
+        top_k: Samples are drawn among so many most probable words; 0 for all.
+        top_p: Samples are drawn among the fewest words whose probabilities sum to this.
+        seed: Of the samples.
     """
 
     max_length: int

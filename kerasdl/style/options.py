@@ -44,11 +44,11 @@ class StyleOptions:
         feature_divisors: What a layer's features are divided by, `LAYER=NUMBER` each; 1
             for layers that are not named.
         content_layers: Layers whose features are kept; "" for the network's usual ones.
-        content_weight: w_c.
-        style_layers: Layers whose Gram matrices are matched; "" likewise.
+        content_weight: w_c, of the content loss.
+        style_layers: Layers whose Gram matrices are matched; "" for the usual ones.
         layer_weights: w_l of each style layer; "" for 1 each.
-        style_weight: A factor on all of them.
-        tv_weight: w_tv.
+        style_weight: A factor on all `layer_weights`.
+        tv_weight: w_tv, of the total variation.
         weighting: "raw" takes the weights as they are (the recipes). "normalised"
             divides each term by what it is before anything has happened, so that
             weights mean the same in any network and at any size: a style layer by its
@@ -159,7 +159,7 @@ class NetworkOptions:
             as many. 32 in the paper.
         residual_blocks: 5 in the paper.
         steps: Minibatches to train on.
-        batch_size: Pictures a minibatch.
+        batch_size: Pictures per minibatch.
         learning_rate: Of Adam; it falls to 0 along half a cosine.
         steps_per_epoch: Steps between two rows of metrics and two checkpoints.
         drawn: Pictures drawn to train on if no folder is named.

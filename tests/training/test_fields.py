@@ -60,7 +60,7 @@ def test_every_field_has_a_value_and_a_meaning(job):
 
 def test_options_explain_themselves_where_they_are_declared():
     meanings = {f.name: f.meaning for f in config_fields("configs/style/default.py")}
-    assert meanings["tv_weight"] == "w_tv."
+    assert meanings["tv_weight"] == "w_tv, of the total variation."
     assert meanings["network.steps"]
     lines = describe_fields("configs/captioning/default.py")
     assert any(line.startswith("  decode.beam_size=1 ") for line in lines)
