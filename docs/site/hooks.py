@@ -201,6 +201,8 @@ def _moved(text: str, folder: str, stay: bool = False) -> str:
             path = "index.md"
         elif path.startswith("docs/"):
             path = path.removeprefix("docs/")
+            if path.startswith("notebooks/"):
+                path = path.removesuffix(".py") + ".md"
         else:
             path = f"source/{path}.md"
         path = posixpath.relpath(path, folder or ".")
