@@ -5,6 +5,8 @@ No TensorFlow here: configs are built from `StyleOptions` before anything heavy 
 
 import dataclasses
 import math
+import os
+from collections.abc import Mapping
 from typing import Any
 
 from kerasdl.errors import InputError
@@ -183,6 +185,10 @@ class NetworkOptions:
 def make_options(fields: dict[str, Any]) -> StyleOptions:
     """`StyleOptions` from fields by name.
 
+    Args:
+        fields: Values by field; a list stands for comma-separated text, a mapping for
+            `NAME=NUMBER` of each of its items, a path for text.
+
     Raises:
         InputError: If there is no such option, or a value is out of range.
     """
@@ -190,7 +196,15 @@ def make_options(fields: dict[str, Any]) -> StyleOptions:
     for name in fields:
         if name not in names:
             raise InputError(f"no option {name!r}; there are {', '.join(names)}.")
-    return StyleOptions(**fields)
+    return StyleOptions(**{name: _as_text(value) for name, value in fields.items()})
+
+
+def _as_text(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        value = [f"{name}={number}" for name, number in value.items()]
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value))
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def words(text: str) -> tuple[str, ...]:

@@ -104,7 +104,9 @@ def stylize(
         should_stop: Asked after each iteration; if it says True, the result is the
             picture so far.
         resume: A state of an earlier call with the same pictures and options.
-        **overrides: Options by name, such as `image_size=512`; see `StyleOptions`.
+        **overrides: Options by name, such as `image_size=512`; see `StyleOptions`. Lists
+            and mappings are taken for options of several parts:
+            `style_layers=["block0", "block2"]`, `feature_divisors={"block0": 20}`.
 
     Returns:
         The picture and the trace of its losses.

@@ -1,6 +1,7 @@
 """Options: ranges, and that no default is written twice."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -74,3 +75,24 @@ def test_the_recipes(module):
     assert (config.clamp, config.clamp_until, config.stretch) == (1.5, 190, True)
     assert config.content_layers == "fire2"
     assert config.style_layers == "conv1_relu,fire3,fire4,fire5"
+
+
+def test_lists_mappings_and_paths_stand_for_their_text():
+    given = make_options(
+        {
+            "style_layers": ["block0", "block2"],
+            "layer_weights": (2, 0.5),
+            "feature_divisors": {"block0": 20, "block2": 1.5},
+            "init": Path("start.png"),
+        }
+    )
+    assert given == make_options(
+        {
+            "style_layers": "block0,block2",
+            "layer_weights": "2,0.5",
+            "feature_divisors": "block0=20,block2=1.5",
+            "init": "start.png",
+        }
+    )
+    with pytest.raises(InputError, match=r"layer_weights.*positive.*'2,-1'"):
+        make_options({"layer_weights": [2, -1]})
