@@ -59,6 +59,15 @@ def test_the_list_of_trainers_and_configs():
     assert sum("←" in line for line in lines) > 5
 
 
+def test_a_pipe_that_closes_ends_a_list_quietly():
+    for command in ("-m kerasdl.trainers", "-m kerasdl.trainers.captioning --help"):
+        line = f"{sys.executable} {command} | (sleep 0.3; true)"
+        done = subprocess.run(
+            ["bash", "-c", line], capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+
+
 def _anchors(text):
     """The anchors that GitHub gives to the headings of a page."""
     headings = re.findall(r"^#+ +(.+)$", text, flags=re.M)

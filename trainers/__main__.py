@@ -3,25 +3,25 @@
 import ast
 from pathlib import Path
 
+from kerasdl.training.command import print_and_end
 from kerasdl.training.config import packaged_configs
 from kerasdl.training.fields import describe_config
 
 
-def main() -> None:
-    """Prints the lists."""
+def lists() -> list[str]:
+    """The lines of both lists."""
     folder = Path(__file__).parent
-    trainers = sorted(p for p in folder.glob("*.py") if not p.name.startswith("_"))
-    print("The trainers; each explains itself with --help:\n")
-    for path in trainers:
+    lines = ["The trainers; each explains itself with --help:", ""]
+    for path in sorted(p for p in folder.glob("*.py") if not p.name.startswith("_")):
         text = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
-        print(f"  kerasdl.trainers.{path.stem}\n    {text.partition('.')[0]}.")
-    print("\nThe configs, for --config=FILE, with their headline figures if measured:\n")
+        lines += [f"  kerasdl.trainers.{path.stem}", f"    {text.partition('.')[0]}."]
+    lines += ["", "The configs, for --config=FILE, with what was measured:", ""]
     for path in packaged_configs():
         text, headline = describe_config(path)
-        print(f"  {path}\n    {text.partition(chr(10))[0]}")
-        if headline:
-            print(f"    {headline}")
+        lines += [f"  {path}", f"    {text.partition(chr(10))[0]}"]
+        lines += [f"    {headline}"] if headline else []
+    return lines
 
 
 if __name__ == "__main__":
-    main()
+    print_and_end("\n".join(lists()))

@@ -32,7 +32,6 @@ def main(folders: list[str]) -> None:
 
 if __name__ == "__main__":
     if {"-h", "--help", "-help"} & set(sys.argv[1:]):
-        print(__doc__.strip())
-        sys.exit()
+        command.print_and_end(__doc__.strip())
     flags.DEFINE_string("output", "comparison.html", "The page to write.")
     command.run(main, positional=True)

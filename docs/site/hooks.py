@@ -58,6 +58,8 @@ API = {
 # Names of fields stay whole; wide formulas scroll by themselves.
 STYLES = """
 .md-typeset table:not([class]) td:first-child code { white-space: nowrap; }
+mtd[columnalign="left"] { text-align: left; }
+mtd[columnalign="right"] { text-align: right; }
 math[display="block"] { overflow-x: auto; max-width: 100%; margin: 1em 0; }
 """
 _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")

@@ -12,7 +12,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from absl import app, flags
 
@@ -39,10 +39,23 @@ def train(job: str, main: Callable[[], object] | None = None) -> None:
 
     spec = JOBS[job]
     if {"-h", "--help", "-help"} & set(sys.argv[1:]):
-        print(_help(spec))
-        sys.exit()
+        print_and_end(_help(spec))
     define_flags(spec.configs[0])
     run(main or (lambda: train_config(spec, flags.FLAGS.config, flags.FLAGS.workdir)))
+
+
+def print_and_end(text: str) -> NoReturn:
+    """Prints a text and ends the process, quietly if `| head` reads no further.
+
+    Raises:
+        SystemExit: Always.
+    """
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # Python flushes once more at its end, into nothing now.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit()
 
 
 def _help(spec: "JobSpec") -> str:
