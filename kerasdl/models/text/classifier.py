@@ -47,8 +47,16 @@ class TextClassifier(keras.Model):
         """How many logits a sentence has."""
         return 1 if self.classes == 2 else self.classes
 
+    def build(self, input_shape=None) -> None:
+        """Creates all weights, by a sentence of one token.
+
+        Keras would trace a call instead, and TensorFlow never frees a trace: each model
+        that is loaded would keep a megabyte.
+        """
+        self.call(tf.ones((1, 1), tf.int32), training=False)
+
     def create_weights(self) -> None:
-        """Creates all weights, by a sentence of one token."""
+        """Creates all weights."""
         self(tf.ones((1, 1), tf.int32))
 
     def probabilities(self, logits: tf.Tensor) -> tf.Tensor:
