@@ -7,6 +7,7 @@ not happen, nothing is cleaned up, and the run is started again.
 import contextlib
 import json
 import os
+import time
 
 import keras
 import numpy as np
@@ -86,3 +87,18 @@ def test_the_run_ends_with_the_same_bits(tmp_path, monkeypatch, undisturbed, mom
     assert rows(tmp_path) == rows(root)
     hidden = [p.name for p in tmp_path.rglob(".[0-9]*")]
     assert hidden == [] or str(os.getpid()) in hidden[0]  # this process is alive
+
+
+def test_a_clock_that_is_set_back_changes_nothing(tmp_path, monkeypatch, undisturbed):
+    """Files from the future, after a battery ran out or a backup was restored."""
+    root, expected = undisturbed
+    with monkeypatch.context() as patch, contextlib.suppress(Killed):
+        Killer(patch, 30)
+        train(tmp_path)
+    for path in tmp_path.rglob("*"):
+        os.utime(path, (4e9, 4e9))  # the year 2096
+    monkeypatch.setattr(time, "time", lambda: 1.0)
+    monkeypatch.setattr(time, "time_ns", lambda: 10**9)
+    for left, right in zip(expected, train(tmp_path), strict=True):
+        np.testing.assert_array_equal(left, right)
+    assert rows(tmp_path) == rows(root)
