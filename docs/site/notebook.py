@@ -8,6 +8,7 @@ A source is a Python file whose cells begin with `# %%`, those of text with
 What running it shows is kept below build/, which is not part of the repository.
 """
 
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -27,9 +28,11 @@ def run(source: Path) -> None:
 
     started = time.monotonic()
     notebook = jupytext.read(source)
-    RUN.mkdir(parents=True, exist_ok=True)
+    folder = RUN / source.stem  # an empty one: no run of before is gone on with
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     NotebookClient(
-        notebook, timeout=SECONDS, resources={"metadata": {"path": str(RUN)}}
+        notebook, timeout=SECONDS, resources={"metadata": {"path": str(folder)}}
     ).execute()
     nbformat.write(notebook, RUN / f"{source.stem}.ipynb")
     print(f"{source.stem}: {time.monotonic() - started:.0f} s", flush=True)
