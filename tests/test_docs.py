@@ -44,6 +44,18 @@ def test_headline_figures_are_those_of_the_docs(config):
         assert any(figure in row for row in rows), f"{config}: {figure}"
 
 
+def test_figures_of_the_readme_are_those_of_the_configs():
+    headlines = {Path(p).stem: describe_config(p)[1] for p in packaged_configs()}
+    rows = re.findall(
+        r"^\| `(\w+)`.* ([\d.]+(?: ← [\d.]+ → [\d.]+)?)[^|\d]*\|$",
+        (ROOT / "README.md").read_text("utf-8"),
+        flags=re.M,
+    )
+    assert len(rows) == 6
+    for config, figure in rows:
+        assert f" {figure} (" in headlines[config] + " ("
+
+
 def test_the_list_of_trainers_and_configs():
     command = [sys.executable, "-m", "kerasdl.trainers"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
