@@ -5,6 +5,7 @@ from __future__ import annotations
 from kerasdl import layers
 from kerasdl.data.captions.vocabulary import SPECIAL_TOKENS
 from kerasdl.decoding.options import check_positive_integer
+from kerasdl.models.caption_attention import fan_in_normal
 
 # The recurrent layer of each kind, its own arguments, and how many states it has.
 RNN_LAYERS = {
@@ -14,6 +15,22 @@ RNN_LAYERS = {
 }
 FEATURES_IN = ("h_0", "every_step", "both")
 ACTIVATIONS = ("linear", "relu", "tanh")
+
+
+def recurrent_layers(rnn: str, units: int, count: int) -> list:
+    """`count` recurrent layers of a kind of `RNN_LAYERS`, kernels from N(0, 1/fan-in)."""
+    kind, options, _ = RNN_LAYERS[rnn]
+    return [
+        kind(
+            units,
+            kernel_initializer=fan_in_normal(),
+            recurrent_initializer=fan_in_normal(),
+            return_sequences=True,
+            name="recurrent" if number == 1 else f"recurrent_layer{number}",
+            **options,
+        )
+        for number in range(1, count + 1)
+    ]
 
 
 def check_arguments(**arguments) -> None:

@@ -12,8 +12,12 @@ recurrent layer may be a vanilla RNN or a GRU.
 import keras
 import tensorflow as tf
 
-from kerasdl.models.caption_arguments import RNN_LAYERS, check_arguments
-from kerasdl.models.caption_attention import PlaceAttention, dense, fan_in_normal
+from kerasdl.models.caption_arguments import (
+    RNN_LAYERS,
+    check_arguments,
+    recurrent_layers,
+)
+from kerasdl.models.caption_attention import PlaceAttention, dense
 from kerasdl.models.caption_model import CaptionModel
 from kerasdl.models.picture_statistics import mean_and_variance
 
@@ -156,18 +160,8 @@ class CaptionDecoder(CaptionModel):
             embeddings_initializer=keras.initializers.RandomNormal(stddev=0.01),
             name="embedding",
         )
-        kind, options, self._states_of_layer = RNN_LAYERS[rnn]
-        self._recurrents = [
-            kind(
-                units,
-                kernel_initializer=fan_in_normal(),
-                recurrent_initializer=fan_in_normal(),
-                return_sequences=True,
-                name="recurrent" if number == 0 else f"recurrent_layer{number + 1}",
-                **options,
-            )
-            for number in range(layers)
-        ]
+        self._recurrents = recurrent_layers(rnn, units, layers)
+        self._states_of_layer = RNN_LAYERS[rnn][2]
         if tied:
             self.word_projection = dense(embedding_dim, "word_projection")
         else:
@@ -182,16 +176,13 @@ class CaptionDecoder(CaptionModel):
                 feature_dropout, name="feature_dropout"
             )
         if features_in != "h_0":
+            width = input_units or embedding_dim
             self.feature_input = dense(
-                input_units or embedding_dim,
-                "feature_input",
-                activation=input_activation,
+                width, "feature_input", activation=input_activation
             )
         if cells:
             self.attention = PlaceAttention(cells, units, attention, name="attention")
-        self.constant_states = (features_in != "h_0") + (
-            (1 + (attention == "additive")) if cells else 0
-        )
+        self.constant_states = len(self.state_names) - self.moving_states
         # Every shape is known from the arguments, so the weights exist from the start:
         # loading needs no call, and features can be adapted to before training.
         self.build()
