@@ -19,7 +19,7 @@ from kerasdl.reports.samples import Sample
 from kerasdl.runs import flatten, read_metrics, read_rows, read_run
 
 # Curves that a comparison has no use for, or that are the x axis.
-_NO_CURVES = ("epoch", "iteration", "seconds", "learning_rate")
+_NO_CURVES = ("epoch", "iteration", "seconds", "learning_rate", "norm")
 # What a run shows of itself: the first of these that it wrote.
 _PICTURES = ("result.png", "result.jpg", "samples.png")
 # Fields that do not change what is trained.
@@ -142,7 +142,7 @@ def overlaid_curves(runs: Mapping[str, ComparedRun]) -> list[Chart]:
         for run in runs.values()
         for row in run.rows
         for name in row
-        if name not in _NO_CURVES and "norm" not in name and name.count("/") < 2
+        if not name.endswith(_NO_CURVES) and name.count("/") < 2
     )
     charts = []
     for name in names:

@@ -20,7 +20,10 @@ def make_run(root, seed=0, job="text", rate=0.1, accuracy=0.5, rows=3, **metrics
     (root / "config.json").write_text(json.dumps(run))
     metrics = {"val/accuracy": accuracy, "seconds": 75.0, "parameters": 12_345, **metrics}
     (root / "metrics.json").write_text(json.dumps(metrics))
-    lines = [{"epoch": n, "val/loss": 1 / n, "seconds": 1.0} for n in range(1, rows + 1)]
+    lines = [
+        {"epoch": n, "val/loss": 1 / n, "train/learning_rate": 0.1, "seconds": 1.0}
+        for n in range(1, rows + 1)
+    ]
     (root / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in lines))
     (root / "report.html").write_text("")
     return root
