@@ -39,7 +39,8 @@ def embed(path: Path, name: str, files: Mapping[str, str]) -> None:
         files: What will be in its zip: `labels.txt` names the classes of the output
             `probabilities` or of the only one, `VOCABULARY_IDS` the words of a text.
     """
-    model = schema.ModelT.InitFromPackedBuf(path.read_bytes())
+    packed = path.read_bytes()
+    model = schema.ModelT.InitFromPackedBuf(packed)
     signature = (model.signatureDefs or [None])[0]
     graph = model.subgraphs[signature.subgraphIndex if signature else 0]
 
@@ -71,6 +72,10 @@ def embed(path: Path, name: str, files: Mapping[str, str]) -> None:
     entry.name, entry.buffer = "TFLITE_METADATA", len(model.buffers) - 1
     model.metadata = [*(model.metadata or []), entry]
     for buffer in model.buffers:
+        if buffer.offset > 1:  # its data stand behind the flatbuffer
+            end = buffer.offset + buffer.size
+            buffer.data = np.frombuffer(packed[buffer.offset : end], np.uint8)
+            buffer.offset = buffer.size = 0
         buffer.__class__ = _AlignedBuffer
     builder = flatbuffers.Builder(path.stat().st_size + 4096)
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")

@@ -2,12 +2,16 @@
 
 import re
 
+import flatbuffers
 import keras
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 import kerasdl
 from kerasdl.errors import InputError
+from kerasdl.export.metadata import embed
+from kerasdl.export.tflite_file import runners
 from tests.export.test_text import make_run
 
 L = keras.layers
@@ -37,13 +41,39 @@ def picture_classifier():
     keras.utils.set_random_seed(0)
     return keras.Sequential(
         [
-            keras.Input((24, 24, 3)),
+            keras.Input((24, 24, 3), name="input"),
             L.Rescaling(1 / 255),
             L.Conv2D(4, 3, 2),
             L.GlobalAveragePooling2D(),
             L.Dense(3, activation="softmax", name="probabilities"),
         ]
     )
+
+
+def data_moved_behind(packed):
+    """The file with the largest buffer's data behind the flatbuffer, as quantisers write."""
+    model = schema.ModelT.InitFromPackedBuf(packed)
+    buffer = max(model.buffers, key=lambda b: 0 if b.data is None else len(b.data))
+    data, buffer.data = bytes(buffer.data), None
+    buffer.offset = buffer.size = len(
+        packed
+    )  # any number: it is as long as the right one
+    for _ in range(2):
+        builder = flatbuffers.Builder(len(packed))
+        builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+        written = bytes(builder.Output())
+        buffer.offset, buffer.size = -len(written) % 16 + len(written), len(data)
+    return written.ljust(buffer.offset, b"\0") + data
+
+
+def test_data_behind_the_flatbuffer_are_kept(tmp_path):
+    path, plain = tmp_path / "m.tflite", tmp_path / "plain.tflite"
+    kerasdl.export.tflite(picture_classifier(), plain, batch=1)
+    path.write_bytes(data_moved_behind(plain.read_bytes()))
+    embed(path, "model", {})
+    pixels = np.random.default_rng(0).uniform(0, 255, (1, 24, 24, 3)).astype("f")
+    got, expected = (runners(p)["serving_default"](input=pixels) for p in (path, plain))
+    np.testing.assert_array_equal(got["probabilities"], expected["probabilities"])
 
 
 def test_mediapipe_classifies_pictures(tmp_path):

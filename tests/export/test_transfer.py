@@ -75,7 +75,16 @@ def test_saved_model(workdir, picture, tmp_path):
         kerasdl.load(version)
 
 
-@pytest.mark.parametrize("quantize", ["none", "float16", "dynamic", "int8"])
+@pytest.mark.parametrize(
+    "quantize",
+    [
+        "none",
+        "float16",
+        "dynamic",
+        "int8",
+        pytest.param("weights", marks=pytest.mark.slow),
+    ],
+)
 def test_tflite(workdir, picture, tmp_path, quantize):
     path = tmp_path / "m.tflite"
     description = export_tflite(workdir, path, quantize=quantize, examples=6)
