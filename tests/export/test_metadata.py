@@ -51,13 +51,12 @@ def picture_classifier():
 
 
 def data_moved_behind(packed):
-    """The file with the largest buffer's data behind the flatbuffer, as quantisers write."""
+    """The file with its largest buffer's data behind the flatbuffer, as quantisers do."""
     model = schema.ModelT.InitFromPackedBuf(packed)
     buffer = max(model.buffers, key=lambda b: 0 if b.data is None else len(b.data))
     data, buffer.data = bytes(buffer.data), None
-    buffer.offset = buffer.size = len(
-        packed
-    )  # any number: it is as long as the right one
+    # Any number is as long as the right one.
+    buffer.offset = buffer.size = len(packed)
     for _ in range(2):
         builder = flatbuffers.Builder(len(packed))
         builder.Finish(model.Pack(builder), file_identifier=b"TFL3")

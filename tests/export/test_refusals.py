@@ -60,6 +60,11 @@ def convolution_lstm():
     return keras.Model(x, L.ConvLSTM1D(2, 3, name="conv")(x))
 
 
+def twice():
+    a, b, shared = keras.Input((4, 3)), keras.Input((4, 3)), L.GRU(2, name="shared")
+    return keras.Model([a, b], L.Dot(1)([shared(a), shared(b)]))
+
+
 def dense():
     return keras.Sequential([keras.Input((3,)), L.Dense(2)])
 
@@ -81,6 +86,7 @@ def dense():
         (cells_model, {"batch": 0}, "`batch` must be a positive integer, got 0"),
         (sequence_model, {"signatures": ("infer", "step")}, "'bidirectional.*sees other"),
         (states_model, {"signatures": ("infer", "step")}, "initial_state must not be an"),
+        (twice, {"signatures": ("infer", "step")}, "'shared' is used 2 times"),
         (dense, {"signatures": ("infer", "step")}, "needs a recurrent layer"),
         (dense, {"signatures": ("infer", "train")}, "needs `loss`"),
         (

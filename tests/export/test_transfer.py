@@ -78,10 +78,7 @@ def test_saved_model(workdir, picture, tmp_path):
 @pytest.mark.parametrize(
     "quantize",
     [
-        "none",
-        "float16",
-        "dynamic",
-        "int8",
+        *("none", "float16", "dynamic", "int8"),
         pytest.param("weights", marks=pytest.mark.slow),
     ],
 )
