@@ -89,8 +89,8 @@ def add_step(
         uses = len(getattr(layer, "_inbound_nodes", []))
         if uses > 1 and any(map(_is_looped, forms.layers_of(layer))):
             raise InputError(
-                f"signatures: 'step' carries one state for each layer, and {layer.name!r} "
-                f"is used {uses} times; give each use a layer of its own."
+                "signatures: 'step' carries one state for each layer, and "
+                f"{layer.name!r} is used {uses} times; give each use a layer of its own."
             )
     layers = [layer for layer in forms.layers_of(stream) if _is_looped(layer)]
     sizes = {
@@ -189,7 +189,7 @@ def _check(subject: "KerasModel", timed: list[str]) -> None:
             raise InputError(
                 f"signatures: 'step' carries the states of {layer.name!r} itself: its "
                 "initial_state must not be an input of the model or of another layer. A "
-                "model of one step whose inputs and outputs are the states needs no 'step'."
+                "model of one step that takes and gives the states needs no 'step'."
             )
 
 
