@@ -27,6 +27,8 @@ from kerasdl.layers import emissions_in_buffers, steps_written_out
 # range of an output.
 TOLERANCES = {"none": 1e-4, "float16": 1e-2, "dynamic": 3e-2, "weights": 3e-2}
 TOLERANCES["int8"] = 3e-2
+# In float32, of one step from the same step of the whole sequence.
+STEP_DIFFERENCE = 1e-5
 # Representative inputs that an export is compared on.
 PROVEN = 32
 STRATEGIES = ("auto", "loop", "unrolled")
@@ -134,7 +136,8 @@ class KerasModel(Subject):
         if request.quantize == "int8":
             export.calibration = given
         if "step" in request.signatures:
-            add_step(export, self, model, reference, request, min(allowed, 1e-5))
+            close = STEP_DIFFERENCE if request.quantize == "none" else allowed
+            add_step(export, self, model, reference, request, close)
         if "train" in request.signatures:
             add_train(export, self, model, request)
         return export
