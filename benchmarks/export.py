@@ -5,8 +5,8 @@
 
 Each model is exported by `kerasdl.export.tflite`, for batch 1 and its length, in the
 forms that are named, and by `model.export(format="litert")` of Keras (float32, in a
-process of its own, for the converter may end it; with built-in operations alone if LiteRT
-does not run the file otherwise). All files of a model are then run in turns, on one
+process of its own, for the converter may end it; with a fixed batch and built-in operations alone if
+LiteRT does not run the file otherwise). All files of a model are then run in turns, on one
 thread, `--rounds` times `--calls` calls; the median call of each counts. A table in
 Markdown is printed, and the same as JSON with `--json=FILE`.
 """
@@ -118,8 +118,15 @@ def export_stock(name: str, path: str) -> None:
     try:
         call_of(Path(path), inputs_of(model, 1))()
     except RuntimeError:
-        builtins = {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}
-        model.export(path, format="litert", verbose=False, target_spec=builtins)
+        (tensor,) = model.inputs
+        model.export(
+            path,
+            format="litert",
+            verbose=False,
+            # Else the batch is any, and the loop has no built-in operations.
+            input_signature=[tf.TensorSpec(tensor.shape, tensor.dtype, tensor.name)],
+            target_spec={"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]},
+        )
 
 
 def export_ours(name: str, path: Path, form: str) -> str:
