@@ -5,10 +5,10 @@
 
 Each model is exported by `kerasdl.export.tflite`, for batch 1 and its length, in the
 forms that are named, and by `model.export(format="litert")` of Keras (float32, in a
-process of its own, for the converter may end it; with a fixed batch and built-in operations alone if
-LiteRT does not run the file otherwise). All files of a model are then run in turns, on one
-thread, `--rounds` times `--calls` calls; the median call of each counts. A table in
-Markdown is printed, and the same as JSON with `--json=FILE`.
+process of its own, for the converter may end it; with a fixed batch and built-in
+operations alone if LiteRT does not run the file otherwise). All files of a model are then
+run in turns, on one thread, `--rounds` times `--calls` calls; the median call of each
+counts. A table in Markdown is printed, and the same as JSON with `--json=FILE`.
 """
 
 import argparse
