@@ -28,6 +28,7 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
+from benchmarks import devices
 from kerasdl import layers
 
 CASES = (
@@ -59,7 +60,7 @@ _CASES = flags.DEFINE_list(
     "cases", [str(k) for k in range(len(CASES))], f"Which of the sizes {CASES}."
 )
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "How many times each candidate counts.")
-_DEVICE = flags.DEFINE_enum("device", "cpu", ["cpu", "gpu"], "Where it all runs.")
+_DEVICE = flags.DEFINE_enum("device", "cpu", devices.DEVICES, "Where it runs.")
 _OUTPUT = flags.DEFINE_string(
     "output", "", "Where to write the table; results of other runs there are kept."
 )
@@ -67,10 +68,7 @@ _OUTPUT = flags.DEFINE_string(
 
 def main(_):
     """Runs the command."""
-    if _DEVICE.value == "gpu" and not tf.config.list_physical_devices("GPU"):
-        raise app.UsageError("--device=gpu: TensorFlow finds no GPU on this machine.")
-    if _DEVICE.value == "cpu":
-        tf.config.set_visible_devices([], "GPU")
+    devices.use(_DEVICE.value)
     results = read_results(_OUTPUT.value)
     for name in _LAYERS.value:
         for case in map(int, _CASES.value):

@@ -23,6 +23,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from benchmarks import devices
 from benchmarks.memory import peak_memory
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -30,7 +31,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 RECIPE = "the_scream"
 PEERS = ("kerasdl", "torch", "torch_channels_last")
 # Iterations timed at a size, after as many that warm up.
-TIMED = {192: 30, 512: 8, 1024: 4}
+TIMED = {192: 30, 512: 8, 1024: 4, 2048: 4}
+# Shorter sides of the pictures, in pixels.
+SIZES = {"cpu": "192,512,1024", "gpu": "512,1024,2048"}
 ROUNDS = 3
 # The mean loss of these first iterations is compared; Adam at rate 3.0 is chaotic later.
 COMPARED = 3
@@ -42,22 +45,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--weights", required=True)
     parser.add_argument("--pictures", required=True)
-    parser.add_argument("--sizes", default="192,512,1024", help="empty: none")
+    parser.add_argument("--sizes", help=f"empty: none; by default {SIZES}")
+    parser.add_argument("--device", choices=devices.DEVICES, default="cpu")
     parser.add_argument("--no-time-to-loss", action="store_true")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--peer", choices=PEERS, help=argparse.SUPPRESS)
     parser.add_argument("--task", help=argparse.SUPPRESS)
     given = parser.parse_args()
+    given.sizes = SIZES[given.device] if given.sizes is None else given.sizes
     if given.peer == "kerasdl":
+        devices.use(given.device)
         print(json.dumps(kerasdl_iterations(given, int(given.sizes))))
         return
     if given.peer:
+        devices.use_torch(given.device)
         channels_last = given.peer == "torch_channels_last"
         print(json.dumps(torch_iterations(given.task, channels_last)))
         return
     for size in filter(None, given.sizes.split(",")):
         compare(given, int(size))
     if not given.no_time_to_loss:
+        devices.use(given.device)
         time_to_loss(given)
 
 
@@ -94,7 +102,7 @@ def compare(given: argparse.Namespace, size: int) -> None:
 def _in_process(given: argparse.Namespace, peer: str, size: int, task: str) -> dict:
     command = [sys.executable, "-m", "benchmarks.style_transfer"]
     command += [f"--peer={peer}", f"--sizes={size}"]
-    command += [f"--task={task}"]
+    command += [f"--task={task}", f"--device={given.device}"]
     command += [f"--weights={given.weights}", f"--pictures={given.pictures}"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:

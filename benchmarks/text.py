@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 import torch
 
+from benchmarks import devices
 from kerasdl.configs.text import (
     average,
     bag_of_words,
@@ -77,7 +78,7 @@ class TorchVectors(torch.nn.Module):
         """Word vectors (N, T, D) and mask (N, T)."""
         mask = ids != 0
         if self.fields.word_dropout:
-            dropped = torch.rand(ids.shape) < self.fields.word_dropout
+            dropped = torch.rand(ids.shape, device=ids.device) < self.fields.word_dropout
             ids = torch.where(dropped & mask, 1, ids)
         return torch.dropout(self.table(ids), self.fields.dropout, self.training), mask
 
@@ -114,7 +115,9 @@ def torch_step(model, config):
         return 0.5 * (value + criterion(model.score(moved, mask), labels))
 
     def step(ids, labels):
-        loss = loss_of(torch.from_numpy(ids).long(), torch.from_numpy(labels).float())
+        device = torch.get_default_device()
+        ids, labels = (torch.from_numpy(a).to(device) for a in (ids, labels))
+        loss = loss_of(ids.long(), labels.float())
         optimizer.zero_grad()
         loss.backward()
         if config.clip_norm:
@@ -164,7 +167,9 @@ def main() -> None:
     parser.add_argument("--root", required=True, help="a folder of labelled sentences")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--models", default=",".join(CONFIGS))
+    parser.add_argument("--device", choices=devices.DEVICES, default="cpu")
     arguments = parser.parse_args()
+    devices.use(arguments.device)
     tf.config.threading.set_intra_op_parallelism_threads(arguments.threads)
     torch.set_num_threads(arguments.threads)
     print(f"{'':16} {'first epoch':^17}   median of {TIMED_EPOCHS} more, seconds")

@@ -22,6 +22,8 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks import devices
+
 CLASSES = 2
 WARM_UP = 3
 # What a column is called, and the name of that memory format in PyTorch.
@@ -113,11 +115,13 @@ def torch_step(batch: int, size: int, layout: str) -> Callable[[], object]:
     images, labels = _batch(batch, size)
     images = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
     labels = torch.from_numpy(labels).long()
+    device = torch.get_default_device()
 
     def step():
-        x = (images.to(memory_format=memory_format).float() - 127) / 128
+        x, y = images.to(device), labels.to(device)  # as the trainer, at every step
+        x = (x.to(memory_format=memory_format).float() - 127) / 128
         optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(network(x), labels)
+        loss = nn.functional.cross_entropy(network(x), y)
         loss.backward()
         optimizer.step()
         return loss.item()
@@ -130,11 +134,13 @@ def _batch(batch: int, size: int) -> tuple[np.ndarray, np.ndarray]:
     return images, (np.arange(batch) % CLASSES).astype(np.int32)
 
 
-def serve(name: str, batch: int, size: int) -> None:
+def serve(name: str, batch: int, size: int, device: str) -> None:
     """A worker: for each line on standard input, times that many steps."""
     if name == "kerasdl":
+        devices.use(device)
         step = tensorflow_step(batch, size)
     else:
+        devices.use_torch(device)
         step = torch_step(batch, size, name)
     for _ in range(WARM_UP):
         step()
@@ -146,12 +152,14 @@ def serve(name: str, batch: int, size: int) -> None:
         print(time.perf_counter() - started, flush=True)
 
 
-def time_finetuning(batch: int, size: int, rounds: int, steps: int) -> dict[str, float]:
+def time_finetuning(
+    batch: int, size: int, rounds: int, steps: int, device: str
+) -> dict[str, float]:
     """Pictures a second of each contender, the median of the rounds."""
     workers = {
         name: subprocess.Popen(
             [sys.executable, "-m", "benchmarks.transfer", f"--worker={name}"]
-            + [f"--batch={batch}", f"--size={size}"],
+            + [f"--batch={batch}", f"--size={size}", f"--device={device}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -206,17 +214,20 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=8, help="a round")
     parser.add_argument("--root", default="", help="class folders, for frozen")
     parser.add_argument("--config", default="configs/transfer/hymenoptera_freeze.py")
+    parser.add_argument("--device", choices=devices.DEVICES, default="cpu")
     parser.add_argument("--worker", default="", help=argparse.SUPPRESS)
     parser.add_argument("--batch", type=int, default=4, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.worker:
-        serve(given.worker, given.batch, given.size)
+        serve(given.worker, given.batch, given.size, given.device)
         return
     if given.parts in ("finetune", "both"):
         print("| batch | kerasdl | torch contiguous | torch channels_last | ratio |")
         print("|---|---|---|---|---|")
         for batch in map(int, given.batches.split(",")):
-            rates = time_finetuning(batch, given.size, given.rounds, given.steps)
+            rates = time_finetuning(
+                batch, given.size, given.rounds, given.steps, given.device
+            )
             ratio = rates["kerasdl"] / max(rates[layout] for layout in LAYOUTS)
             cells = " | ".join(f"{rate:.1f}" for rate in rates.values())
             print(f"| {batch} | {cells} | {ratio:.2f} |", flush=True)

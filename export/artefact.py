@@ -1,5 +1,6 @@
 """The base of the predictors of exported models."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,12 @@ SIGNATURE = "serving_default"
 METADATA = "metadata.json"
 VOCABULARY = "vocab.txt"
 LABELS = "labels.txt"
+# What TensorFlow's messages say of its graph.
+_NODES = re.compile(
+    r"\{\{.*?\}\}|\[\[.*?\]\]|\[Op:.*?\]"
+    r"|Graph execution error:\s*Detected at node.*?<stack traces unavailable>",
+    re.DOTALL,
+)
 
 
 class Artefact(Predictor):
@@ -65,3 +72,10 @@ def as_tensors(
             )
         result[key] = value[np.newaxis].astype(dtype)
     return result
+
+
+def readable(error: Exception) -> str:
+    """What TensorFlow says, without the names of its nodes."""
+    message = getattr(error, "message", None) or str(error)
+    message = _NODES.sub("", message)
+    return " ".join(message.split())[:500] or type(error).__name__

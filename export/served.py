@@ -15,6 +15,8 @@ from kerasdl.export.proof import MANIFEST, check_files
 from kerasdl.prediction.predictor import Answer, class_answers
 from kerasdl.training.command import import_tensorflow
 
+# How many inputs one call takes, if its signature takes any number.
+BATCH = 32
 # What an input is, by the arguments of the signature.
 _INPUT_KINDS = {("image_bytes",): "picture", ("text",): "text"}
 
@@ -48,7 +50,7 @@ class ServedModel(Artefact):
         import_tensorflow()
         import tensorflow as tf
 
-        self._constant = tf.constant
+        self._constant, self._concat = tf.constant, tf.concat
         try:
             self._model = tf.saved_model.load(str(path))
             self._run = self._model.signatures[SIGNATURE]
@@ -65,12 +67,31 @@ class ServedModel(Artefact):
                 f"{path}: expected {SIGNATURE}(image_bytes), (text) or tensors of "
                 f"numbers, got {SIGNATURE}({', '.join(names)})."
             )
+        any_batch = all(s.shape.rank and not s.shape[0] for s in self._inputs.values())
+        self._batch = BATCH if any_batch else 1
         labels = path / "assets" / LABELS
         self._labels = read_class_names(labels) if labels.is_file() else ()
 
     def answer(self, inputs: Sequence[Any]) -> list[Answer]:
-        """See `Artefact`; one input after another."""
-        return [self._named(self._run(**self._prepared(one))) for one in inputs]
+        """See `Artefact`; several inputs at once if the signature takes them."""
+        answers = []
+        for start in range(0, len(inputs), self._batch):
+            part = [self._prepared(one) for one in inputs[start : start + self._batch]]
+            # Sentences of one length, say; the others go one by one.
+            alike = len({tuple(v.shape for v in one.values()) for one in part}) == 1
+            for group in [part] if alike else [[one] for one in part]:
+                given = {n: self._concat([one[n] for one in group], 0) for n in group[0]}
+                outputs = {n: v.numpy() for n, v in sorted(self._run(**given).items())}
+                rows = {np.shape(value)[:1] for value in outputs.values()}
+                if len(group) > 1 and rows != {(len(group),)}:
+                    # It mixes its rows, whatever its signature says: one at a time.
+                    self._batch = 1
+                    return self.answer(inputs)
+                answers += [
+                    self._named({n: v[k] for n, v in outputs.items()})
+                    for k in range(len(group))
+                ]
+        return answers
 
     def _prepared(self, one: Any) -> dict[str, Any]:
         if self.input_kind == "text":
@@ -86,8 +107,7 @@ class ServedModel(Artefact):
         data = as_jpeg_or_png(one.data, one.name) if is_file else one.as_png()
         return {"image_bytes": self._constant([data])}
 
-    def _named(self, outputs: Any) -> Answer:
-        first = {name: value.numpy()[0] for name, value in sorted(outputs.items())}
+    def _named(self, first: dict[str, Any]) -> Answer:
         if "probabilities" in first and self._labels:
             return class_answers(self._labels, first["probabilities"][np.newaxis])[0]
         if self.input_kind == "tensors":

@@ -18,6 +18,8 @@ def get_config() -> ConfigDict:
     config.seed = 0  # of weights, order and dropout
     # mirrored: all devices of this machine; multi_worker: the processes of TF_CONFIG.
     config.distribute = "none"
+    # Of training steps; or mixed_bfloat16, mixed_float16 (for GPUs that lack bfloat16).
+    config.precision = "float32"
 
     config.data = ConfigDict()
     config.data.root = (

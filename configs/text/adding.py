@@ -12,6 +12,7 @@ def get_config() -> ConfigDict:
     """All fields of the experiment."""
     config = ConfigDict()
     config.seed = 0  # of weights and sequences
+    config.precision = "float32"  # of training steps; or mixed_bfloat16, mixed_float16
     config.models = "rnn,lstm"  # layers to compare, comma-separated
     config.steps = 200  # T, length of a sequence
     config.units = 64  # hidden state

@@ -16,6 +16,7 @@ def get_config() -> ConfigDict:
     """The comparison."""
     config = ConfigDict()
     config.seed = 0  # of every model
+    config.precision = "float32"  # of training steps; or mixed_bfloat16, mixed_float16
     # Names of configs in configs/text, comma-separated.
     config.models = "bag_of_words,average,glove_average,glove_rnn,glove_lstm"
     config.epochs = 0  # of every model; 0: each its config's

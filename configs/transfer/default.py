@@ -15,6 +15,8 @@ def get_config() -> ConfigDict:
     config.seed = 0  # of weights, order and augmentation
     # mirrored: all devices of this machine; multi_worker: the processes of TF_CONFIG.
     config.distribute = "none"
+    # Of training steps; or mixed_bfloat16, mixed_float16 (for GPUs that lack bfloat16).
+    config.precision = "float32"
     config.mode = "freeze"  # the head alone is trained; "finetune": the network too
 
     config.data = ConfigDict()

@@ -10,7 +10,6 @@ import dataclasses
 import logging
 import os
 import queue
-import re
 import signal
 import threading
 import time
@@ -23,17 +22,11 @@ import numpy as np
 from litserve.loops.base import LitLoop
 from litserve.utils import LitAPIStatus, LoopResponseType
 
+from kerasdl.export.artefact import readable
 from kerasdl.export.serving.source import Source
 from kerasdl.files import write_json
 
 logger = logging.getLogger(__name__)
-
-# What TensorFlow's messages say of its graph.
-_NODES = re.compile(
-    r"\{\{.*?\}\}|\[\[.*?\]\]|\[Op:.*?\]"
-    r"|Graph execution error:\s*Detected at node.*?<stack traces unavailable>",
-    re.DOTALL,
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,12 +126,12 @@ def _run(versions: Any, calls: Sequence[Call]) -> list[Reply]:
         TypeError,
         ValueError,
     ) as error:
-        return [Reply(status=400, error=_readable(error))] * len(calls)
+        return [Reply(status=400, error=readable(error))] * len(calls)
     except tf.errors.ResourceExhaustedError as error:
-        return [Reply(status=503, error=_readable(error))] * len(calls)
+        return [Reply(status=503, error=readable(error))] * len(calls)
     except Exception as error:
         logger.exception("the model failed")
-        return [Reply(status=500, error=_readable(error))] * len(calls)
+        return [Reply(status=500, error=readable(error))] * len(calls)
     if len(calls) == 1:
         return [Reply(outputs, rows)]
     if any(len(value) != rows for value in outputs.values()):
@@ -149,13 +142,6 @@ def _run(versions: Any, calls: Sequence[Call]) -> list[Reply]:
         Reply({name: v[end - call.rows : end] for name, v in outputs.items()}, rows)
         for call, end in zip(calls, ends, strict=True)
     ]
-
-
-def _readable(error: Exception) -> str:
-    """What TensorFlow says, without the names of its nodes."""
-    message = getattr(error, "message", None) or str(error)
-    message = _NODES.sub("", message)
-    return " ".join(message.split())[:500] or type(error).__name__
 
 
 class BatchLoop(LitLoop):

@@ -202,7 +202,8 @@ class CaptionDecoder(CaptionModel):
         """Creates the weights; their shapes follow from the constructor's arguments."""
         if self.built:
             return
-        statistics = {"shape": (self.feature_dim,), "trainable": False}
+        # Not cast: features are standardised in 32 bits, whatever the layer computes in.
+        statistics = {"shape": (self.feature_dim,), "trainable": False, "autocast": False}
         self.mean = self.add_weight(
             name="mean", initializer="zeros", dtype="float32", **statistics
         )
@@ -285,7 +286,7 @@ class CaptionDecoder(CaptionModel):
         return (*states, *constants)
 
     def _standardised(self, features):
-        features = tf.convert_to_tensor(features, "float32")
+        features = tf.cast(features, "float32")
         scale = tf.math.rsqrt(tf.convert_to_tensor(self.variance))
         return (features - self.mean) * scale
 

@@ -73,8 +73,13 @@ class Inputs(NamedTuple):
 
 
 def _split(tensor, sizes, axis=0):
+    if tensor is None:
+        return [None] * len(sizes)
+    if tensor.dtype == tf.bool:  # a GPU has no kernel that splits booleans
+        parts = tf.split(tf.cast(tensor, tf.float32), sizes, axis)
+        return [tf.cast(part, tf.bool) for part in parts]
     # The gradient of `tf.split` is one concatenation; slices would each be padded.
-    return [None] * len(sizes) if tensor is None else tf.split(tensor, sizes, axis)
+    return tf.split(tensor, sizes, axis)
 
 
 def swap_batch_and_time(sequence):

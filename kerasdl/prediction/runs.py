@@ -147,6 +147,12 @@ class TrainedCaptioner(Predictor):
             answers += part
         return answers
 
+    def features(self, inputs: Sequence[Picture]) -> np.ndarray:
+        """What the decoder sees of each picture, float32 (N, F)."""
+        size = self.model.image_size
+        parts = [self.model.features(b) for b in _batches(inputs, size, "squash")]
+        return np.concatenate(parts)
+
 
 class TrainedClassifier(Predictor):
     """A trained picture classifier with the names of its classes.
@@ -172,6 +178,14 @@ class TrainedClassifier(Predictor):
         for images in _batches(inputs, self.model.input_shape[1], self.preparation):
             answers += class_answers(self.labels, self.image_probabilities(images))
         return answers
+
+    def features(self, inputs: Sequence[Picture]) -> np.ndarray:
+        """What the head sees of each picture, float32 (N, F)."""
+        from kerasdl.models.classifier import BACKBONE
+
+        backbone, size = self.model.get_layer(BACKBONE), self.model.input_shape[1]
+        parts = _batches(inputs, size, self.preparation)
+        return np.concatenate([backbone(images, training=False) for images in parts])
 
     def image_probabilities(self, images: Any) -> np.ndarray:
         """The probability of each class, float32 (N, K), in the order of `labels`.
@@ -217,6 +231,20 @@ class TrainedTextClassifier(Predictor):
         if not inputs:
             return []
         return class_answers(self.labels, self.probabilities(inputs))
+
+    def features(self, inputs: Sequence[str]) -> np.ndarray:
+        """The vector of each sentence that the head scores, float32 (N, E).
+
+        Raises:
+            InputError: The model has no such vector.
+        """
+        from kerasdl.models.text.vector_classifier import VectorClassifier
+
+        encode = getattr(type(self.model), "encode", None)
+        if encode in (None, VectorClassifier.encode):
+            raise InputError(f"{self.model.name} makes no vector of a sentence.")
+        vectors, mask = self.model.word_vectors(self._encode(inputs).padded())
+        return self.model.encode(vectors, mask, False).numpy()
 
     def probabilities(self, texts: Sequence[str]) -> np.ndarray:
         """The probability of each class, float32 (N, K), in the order of `labels`."""

@@ -69,7 +69,7 @@ class FeatureExtractor:
         layers: Names of layers; a prefix such as `block2` means the last layer of it.
         weights: The path of the weights; "" for those that come with the network.
         pooling: `"max"`, or `"average"` for every max-pooling to become one.
-        mixed_precision: Whether convolutions compute in bfloat16.
+        precision: Of the layers, the name of a Keras dtype policy.
 
     Attributes:
         names: The layers as they were asked for.
@@ -86,12 +86,12 @@ class FeatureExtractor:
         *,
         weights: str | Path = "",
         pooling: str = "max",
-        mixed_precision: bool = False,
+        precision: str = "float32",
     ) -> None:
         network = build_backbone(backbone, output="grid", weights=weights or "default")
         self.names = tuple(layers)
         self.layers = tuple(_layer_name(network, name) for name in layers)
-        network, self._takes_normalised = _adapted(network, pooling, mixed_precision)
+        network, self._takes_normalised = _adapted(network, pooling, precision)
         outputs = [network.get_layer(name).output for name in self.layers]
         self._model = keras.Model(network.inputs, outputs)
         self._model.trainable = False
@@ -123,7 +123,7 @@ def _layer_name(network: keras.Model, name: str) -> str:
 
 
 def _adapted(
-    network: keras.Model, pooling: str, mixed_precision: bool
+    network: keras.Model, pooling: str, precision: str
 ) -> tuple[keras.Model, bool]:
     """The network with inputs of any size, pooling and precision as asked for.
 
@@ -145,8 +145,8 @@ def _adapted(
             config["scale"] = (scale * 255 * IMAGENET_STD).tolist()
             config["offset"] = offset.tolist()
             folded = True
-        elif mixed_precision:
-            config["dtype"] = "mixed_bfloat16"
+        else:
+            config["dtype"] = precision
         kind = type(layer)
         if pooling == "average" and isinstance(layer, keras.layers.MaxPooling2D):
             kind = keras.layers.AveragePooling2D

@@ -56,7 +56,7 @@ class StyleNetwork:
             tuple(names),
             weights=options.weights,
             pooling=options.pooling,
-            mixed_precision=options.mixed_precision,
+            precision=options.precision,
         )
         divisors = named_numbers("feature_divisors", options.feature_divisors)
         for name in divisors:

@@ -20,6 +20,7 @@ CHOICES = {
     "pooling": ("max", "average"),
     "weighting": ("normalised", "raw"),
     "optimizer": ("adam", "lbfgs"),
+    "precision": ("float32", "mixed_bfloat16"),
     "compile": ("auto", "graph", "xla"),
 }
 _POSITIVE = ("image_size", "style_size", "iterations", "scales", "learning_rate")
@@ -79,7 +80,8 @@ class StyleOptions:
         stretch: Whether the result is stretched from its own minimum and maximum to
             0..255 instead of cut off there.
         keep_colours: Keeps the content's colours: only luminance is transferred.
-        mixed_precision: Computes features in bfloat16, losses and picture in float32.
+        precision: "mixed_bfloat16" computes features in bfloat16 (and a network that is
+            trained, too), losses and picture in float32. float16 has too small a range.
         compile: "graph", "xla", or "auto", which measures both on a GPU and takes
             graph on a CPU.
         seed: Of the noise.
@@ -111,7 +113,7 @@ class StyleOptions:
     clamp_until: int = 0
     stretch: bool = False
     keep_colours: bool = False
-    mixed_precision: bool = False
+    precision: str = "float32"
     compile: str = "auto"
     seed: int = 0
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import keras
 import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
@@ -53,7 +52,8 @@ class AddingJob(Job):
             yield adding_batch(random, config.batch_size, config.steps)
 
     def _mean_square(self, inputs, targets, training=True) -> tf.Tensor:
-        return keras.ops.mean((self.model(inputs, training=training) - targets) ** 2)
+        sums = tf.cast(self.model(inputs, training=training), tf.float32)
+        return tf.reduce_mean((sums - targets) ** 2)
 
     def evaluate(self) -> dict[str, float]:
         """The mean squared error of the held-out sequences."""

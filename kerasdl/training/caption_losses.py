@@ -39,7 +39,7 @@ def cross_entropy(
         inputs, targets: int32 (N, T); `<NULL>` targets are masked.
         label_smoothing: ε, in [0, 1).
     """
-    logits = decoder((features, inputs), training=True)
+    logits = tf.cast(decoder((features, inputs), training=True), tf.float32)
     mask = tf.not_equal(targets, NULL)
     loss = masked_softmax_loss(logits, targets, mask)
     if not label_smoothing:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
 
-from kerasdl.data.pictures.feature_cache import FeatureCache
+from kerasdl.data.pictures.feature_cache import FeatureCache, default_cache_folder
 
 
 class EncodedPicture(Protocol):
@@ -63,3 +65,38 @@ class PictureFeatures:
             return self._network(image).numpy()[0]
 
         return self._caches[view].get(picture.bytes(), picture.where, extract)
+
+    def rows(self) -> FeatureRows:
+        """An empty table for features, on the disk of the cache."""
+        folder = Path(self._folder) if self._folder else default_cache_folder()
+        return FeatureRows(self._size, folder)
+
+
+class FeatureRows:
+    """Rows of features in a file without a name, which goes when nobody uses it.
+
+    They are mapped into memory: the system keeps what is read often, and a data set that
+    is larger than memory works.
+
+    Args:
+        width: F.
+        folder: On which disk; made if it is not there.
+    """
+
+    def __init__(self, width: int, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Closed with the last array that maps it.
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        self._width = width
+
+    def append(self, row: np.ndarray) -> None:
+        """Adds float32 (F,)."""
+        self._file.write(np.ascontiguousarray(row, np.float32).data)
+
+    def array(self) -> np.ndarray:
+        """All rows, float32 (N, F), to be read only."""
+        self._file.flush()
+        count = self._file.tell() // (4 * self._width)
+        if not count:
+            return np.zeros((0, self._width), np.float32)
+        return np.memmap(self._file, np.float32, "r", shape=(count, self._width))

@@ -30,6 +30,7 @@ from kerasdl.training.distribution import check_agreement, folder_of, started
 from kerasdl.training.loop import TrainingLoop
 from kerasdl.training.memory_horizon import PNG, PROBES, watched
 from kerasdl.training.optimization import make_optimizer, make_schedule
+from kerasdl.training.precision import FLOAT32, scaling_losses
 from kerasdl.training.progress import print_figures, say
 from kerasdl.training.reach import recurrent_layers
 from kerasdl.training.steps import Loss, TrainingSteps, count_examples
@@ -138,7 +139,12 @@ class Job:
         Raises:
             Interrupted, InputError: As `TrainingLoop.run`.
         """
-        optimizer = self.optimizer(self.schedule(objective.steps_per_epoch))
+        precision = self.config.get("precision", FLOAT32)
+        optimizer = scaling_losses(
+            precision, self.optimizer(self.schedule(objective.steps_per_epoch))
+        )
+        if not optimizer.built:
+            optimizer.build(objective.model.trainable_variables)
         evaluate = self.evaluate
         if self.config.get("memory_horizon", False):
             first = objective.inputs(next(iter(objective.batches(0))))
@@ -161,6 +167,7 @@ class Job:
                 objective.steps_per_call,
                 jit_compile=objective.jit_compile,
                 weight=objective.weight,
+                precision=precision,
             ),
             batches=objective.batches,
             steps_per_epoch=objective.steps_per_epoch,

@@ -35,6 +35,8 @@ from kerasdl.training.distribution import STRATEGIES
 if TYPE_CHECKING:
     from kerasdl.training.job import Job
 
+# Of training steps; kerasdl.training.precision says what they are.
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 _LOSSES = ("train/loss", "val/loss")
 _CLASSIFICATION = (*_LOSSES, "val/accuracy", "val/f1_macro", "val/ece")
 _CAPTIONS = tuple(
@@ -150,6 +152,7 @@ JOBS = {
                 "model.h_0_activation": ("linear", "relu", "tanh"),
                 "model.input_activation": ("linear", "relu", "tanh"),
                 "distribute": STRATEGIES,
+                "precision": PRECISIONS,
                 "schedule": ("cosine", "exponential"),
                 "monitor": ("train/loss", *_CAPTIONS),
             },
@@ -182,6 +185,7 @@ JOBS = {
             choices={
                 "mode": ("finetune", "freeze"),
                 "distribute": STRATEGIES,
+                "precision": PRECISIONS,
                 "optimizer": ("adamw", "sgd"),
                 "schedule": ("cosine", "step"),
                 "class_weights": ("none", "balanced"),
@@ -207,6 +211,7 @@ JOBS = {
                 "schedule": ("cosine", "exponential"),
                 "data.tokenizer": ("whitespace", "text"),
                 "distribute": STRATEGIES,
+                "precision": PRECISIONS,
                 "model.vectors": ("random", "glove"),
                 "monitor": _CLASSIFICATION,
             },
@@ -236,7 +241,7 @@ JOBS = {
             "adding",
             "kerasdl.training.adding",
             ("configs/text/adding.py",),
-            choices={"models": ("rnn", "lstm")},
+            choices={"models": ("rnn", "lstm"), "precision": PRECISIONS},
             positive=(
                 *_COMMON, "batches_per_epoch", "units", "steps", "val_sequences",
             ),

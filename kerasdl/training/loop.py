@@ -17,6 +17,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kerasdl.data.batches import EpochBatches
 from kerasdl.errors import InputError
 from kerasdl.training.checkpoint import (
     BEST,
@@ -190,9 +191,11 @@ class TrainingLoop:
         progress = Progress.read(path, stored, self.steps_per_epoch)
         assign_values(path, arrays, self._variables)
         taken = progress.epoch * self.steps_per_epoch + progress.step
-        if self._steps_taken() != taken:
+        scales = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
+        steps = self._steps_taken()  # a loss scaler leaves out those that overflow
+        if steps > taken or (steps < taken and not scales):
             raise InputError(
-                f"{path}: its optimiser has taken {self._steps_taken()} steps,"
+                f"{path}: its optimiser has taken {steps} steps,"
                 f" not the {taken} of epoch {progress.epoch}, step {progress.step}."
             )
         return progress
@@ -232,10 +235,13 @@ class TrainingLoop:
     def _run_epoch(self, signals: SignalCatcher) -> None:
         progress, started = self.progress, time.monotonic()
         what = f"{self.name} epoch {progress.epoch + 1}/{self.epochs}".lstrip()
-        batches = track(self.batches(progress.epoch), self.steps_per_epoch, what)
-        for first, group in self._groups(batches):
-            if first < progress.step:
-                continue  # taken before the run was interrupted
+        taken = progress.step  # before the run was interrupted
+        if isinstance(self.batches, EpochBatches):
+            batches = self.batches(progress.epoch, taken)
+        else:
+            batches = itertools.islice(self.batches(progress.epoch), taken, None)
+        batches = track(batches, self.steps_per_epoch - taken, what)
+        for first, group in self._groups(batches, taken):
             self._take_group(first, group)
             if self.take_steps.received(signals):
                 progress.seconds += time.monotonic() - started
@@ -246,9 +252,11 @@ class TrainingLoop:
         progress.seconds += row["seconds"]
         self._record(row, what)
 
-    def _groups(self, batches: Iterable[Any]) -> Iterator[tuple[int, list[Any]]]:
+    def _groups(
+        self, batches: Iterable[Any], first: int = 0
+    ) -> Iterator[tuple[int, list[Any]]]:
         """The batches of each call, and the first one's number; the last is alone."""
-        batches, first = iter(batches), 0
+        batches = iter(batches)
         while first < self.steps_per_epoch:
             size = min(self.take_steps.size, self.steps_per_epoch - 1 - first)
             group = list(itertools.islice(batches, max(size, 1)))

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasdl.training.interrupts import SignalCatcher
+from kerasdl.training.precision import FLOAT32, computing_in, loss_scale
 
 Loss = Callable[..., tf.Tensor]
 
@@ -26,6 +27,7 @@ def make_train_step(
     input_signature: Sequence[tf.TensorSpec] | None = None,
     jit_compile: bool = False,
     weight: Callable[..., tf.Tensor] = count_examples,
+    precision: str = FLOAT32,
 ) -> Callable[[tuple], dict[str, tf.Tensor]]:
     """One compiled step: loss, gradients, update.
 
@@ -45,14 +47,17 @@ def make_train_step(
         jit_compile: Whether XLA compiles the step.
         weight: Takes the batch's tensors and returns w_r: the number of examples, of
             words, or of whatever else the loss averages over.
+        precision: What the model computes in; see `kerasdl.training.precision`.
 
     Returns:
         A function of one batch (a tuple) that gives `loss` and `gradient_norm` (before
-        clipping) of the global batch as scalars.
+        clipping) of the global batch as scalars. If the optimiser scales losses, also
+        `overflow`, 1 if a gradient was not finite: the step is left out then, and its
+        `gradient_norm` is 0.
     """
 
     compiled = tf.function(
-        _step(model, optimizer, loss, weight),
+        _step(model, optimizer, loss, weight, precision),
         input_signature=input_signature,
         jit_compile=jit_compile,
         reduce_retracing=True,
@@ -65,6 +70,7 @@ def _step(
     optimizer: keras.optimizers.Optimizer,
     loss: Loss,
     weight: Callable[..., tf.Tensor],
+    precision: str,
 ) -> Callable[..., dict[str, tf.Tensor]]:
     """The step of one replica, not compiled; see `make_train_step`.
 
@@ -72,8 +78,9 @@ def _step(
     sum is clipped here, and Keras's clipping is turned off.
     """
     limit = None
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
     if tf.distribute.get_strategy().num_replicas_in_sync > 1:
-        limit, optimizer.global_clipnorm = optimizer.global_clipnorm, None
+        limit, inner.global_clipnorm = inner.global_clipnorm, None
 
     def step(*batch: tf.Tensor) -> dict[str, tf.Tensor]:
         replicas = tf.distribute.get_replica_context()
@@ -83,13 +90,16 @@ def _step(
             own = tf.cast(weight(*batch), tf.float32)
             share = own / _sum(replicas, own)
             batch = [_at_least_one_row(part) for part in batch]
+        scale = loss_scale(optimizer)
         with tf.GradientTape() as tape:
-            value = loss(*batch)
+            with computing_in(precision, model):
+                value = tf.cast(loss(*batch), tf.float32)
             if model.losses:
                 value += tf.add_n(model.losses)
+            scaled = value if scale is None else value * scale
         gradients = [
             None if g is None else tf.convert_to_tensor(g)  # rows that repeat are summed
-            for g in tape.gradient(value, variables)
+            for g in tape.gradient(scaled, variables)
         ]
         if replicas.num_replicas_in_sync > 1:
             # A part without weight may have a loss of 0/0: it counts nothing.
@@ -100,14 +110,20 @@ def _step(
             gradients = [g if g is None else _sum(replicas, g) for g in gradients]
             value = _sum(replicas, value)
         norm = tf.linalg.global_norm([g for g in gradients if g is not None])
+        results = {"loss": value, "gradient_norm": norm}
+        if scale is not None:
+            is_finite = tf.math.is_finite(norm)
+            results["gradient_norm"] = tf.where(is_finite, norm / scale, 0.0)
+            results["overflow"] = 1.0 - tf.cast(is_finite, tf.float32)
         if limit is not None:
-            gradients = tf.clip_by_global_norm(gradients, limit)[0]
+            most = limit if scale is None else limit * scale
+            gradients = tf.clip_by_global_norm(gradients, most, norm)[0]
         # Keras adds up what the replicas give it, so each gives its share of the sum.
         if replicas.num_replicas_in_sync > 1:
             count = replicas.num_replicas_in_sync
             gradients = [g if g is None else g / count for g in gradients]
         optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        return {"loss": value, "gradient_norm": norm}
+        return results
 
     return step
 
@@ -151,10 +167,14 @@ class TrainingSteps:
         if strategy.num_replicas_in_sync > 1:
             self.size, self._run = 1, None
             weight = more.get("weight", count_examples)
-            step = _step(model, optimizer, loss, weight)
+            precision = more.get("precision", FLOAT32)
+            step = _step(model, optimizer, loss, weight, precision)
             self._step = self._on_replicas(strategy, step, tuple(input_signature))
             return
         self.size = size
+        self._names = ("loss", "gradient_norm")
+        if loss_scale(optimizer) is not None:
+            self._names += ("overflow",)
         self._step = make_train_step(model, optimizer, loss, input_signature, **more)
         self._run = self._in_one_graph(input_signature) if size > 1 else None
 
@@ -211,7 +231,7 @@ class TrainingSteps:
                 for shape in shapes
             ]
 
-            def one(k, losses, norms):
+            def one(k, *columns):
                 batch = [
                     _part(values, start[k], shape[k], spec)
                     for values, start, shape, spec in zip(
@@ -219,21 +239,23 @@ class TrainingSteps:
                     )
                 ]
                 results = self._step(batch)
-                loss, norm = (
-                    tf.cast(results[name], tf.float32)
-                    for name in ("loss", "gradient_norm")
+                return k + 1, *(
+                    column.write(k, tf.cast(results[name], tf.float32))
+                    for name, column in zip(self._names, columns, strict=True)
                 )
-                return k + 1, losses.write(k, loss), norms.write(k, norm)
 
             count = tf.shape(shapes[0])[0]
             empty = tf.TensorArray(tf.float32, count, element_shape=())
-            _, losses, norms = tf.while_loop(
+            _, *columns = tf.while_loop(
                 lambda k, *_: k < count,
                 one,
-                (0, empty, empty),
+                (0, *[empty] * len(self._names)),
                 parallel_iterations=1,  # a step starts from what the one before left
             )
-            return {"loss": losses.stack(), "gradient_norm": norms.stack()}
+            return {
+                name: column.stack()
+                for name, column in zip(self._names, columns, strict=True)
+            }
 
         flat = [tf.TensorSpec((None,), spec.dtype) for spec in signature]
         shapes = [tf.TensorSpec((None, spec.shape.rank), tf.int32) for spec in signature]

@@ -183,6 +183,7 @@ def model_config(config: ConfigDict, name: str) -> ConfigDict:
     chosen = read_config(f"configs/text/{name}.py")
     chosen.data = config.data
     chosen.seed = config.seed
+    chosen.precision = config.precision
     if config.epochs:
         chosen.epochs = config.epochs
     return chosen

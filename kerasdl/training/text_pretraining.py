@@ -17,6 +17,7 @@ from kerasdl.ops.execution import compile_every_length
 from kerasdl.training.distribution import shard
 from kerasdl.training.loop import TrainingLoop
 from kerasdl.training.optimization import make_optimizer, make_schedule
+from kerasdl.training.precision import scaling_losses
 from kerasdl.training.steps import TrainingSteps
 from kerasdl.training.text_corpus import BATCH_SIGNATURE, SCORE_BATCH, TextCorpus
 from kerasdl.training.workdir import Workdir
@@ -103,7 +104,10 @@ def pretrain(
         train.rows, train.labels, config.batch_size, config.seed, shard()
     )
     schedule = make_schedule(fields, len(batches))
-    optimizer = make_optimizer(ConfigDict({"clip_norm": CLIP_NORM}), schedule)
+    optimizer = scaling_losses(
+        config.precision, make_optimizer(ConfigDict({"clip_norm": CLIP_NORM}), schedule)
+    )
+    optimizer.build(language_model.trainable_variables)
     if config.xla:
         loss = compile_every_length()(loss)
     loop = TrainingLoop(
@@ -117,6 +121,7 @@ def pretrain(
             BATCH_SIGNATURE,
             STEPS_PER_CALL,
             weight=lambda ids, _: tf.math.count_nonzero(ids),
+            precision=config.precision,
         ),
         batches=batches,
         steps_per_epoch=len(batches),

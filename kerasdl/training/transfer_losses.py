@@ -46,6 +46,7 @@ def classification_loss(
     Returns:
         A scalar.
     """
+    logits = tf.cast(logits, tf.float32)
     classes = logits.shape[-1]
     targets = tf.one_hot(labels, classes) * (1 - smoothing) + smoothing / classes
     losses = tf.nn.softmax_cross_entropy_with_logits(targets, logits)

@@ -78,17 +78,16 @@ class SplitReader:
                 decode_picture(data, name), self._size, self._preparation
             )
 
-        def read(picture: LabelledPicture) -> np.ndarray | None:
-            if with_features:
-                return self._features.of(picture, self._preparation, prepared)
-            decode_picture(picture.bytes(), picture.where)
-            return None
+        rows = self._features.rows()
 
-        kept, rows = self.broken.readable(pictures, read, f"{what} pictures", say, track)
-        features = None
-        if with_features:
-            features = np.stack(rows) if rows else np.zeros((0, 1), np.float32)
-        return Split(PictureSplit(kept), features)
+        def read(picture: LabelledPicture) -> None:
+            if with_features:
+                rows.append(self._features.of(picture, self._preparation, prepared))
+            else:
+                decode_picture(picture.bytes(), picture.where)
+
+        kept, _ = self.broken.readable(pictures, read, f"{what} pictures", say, track)
+        return Split(PictureSplit(kept), rows.array() if with_features else None)
 
     def variants(
         self, split: Split, augmentation: Augmentation, seed: int, count: int
@@ -102,7 +101,7 @@ class SplitReader:
             return split.features[None]
         pictures, fields = split.pictures, dataclasses.asdict(augmentation)
         work = [(v, index) for v in range(count) for index in range(len(pictures))]
-        rows = []
+        rows = self._features.rows()
         for variant, index in track(work, len(work), "features of augmented pictures"):
 
             def augmented(data: bytes, name: str, variant=variant, index=index):
@@ -111,7 +110,7 @@ class SplitReader:
 
             view = f"{fields} {seed} {variant}"
             rows.append(self._features.of(pictures.pictures[index], view, augmented))
-        return np.stack(rows).reshape(count, len(pictures), -1)
+        return rows.array().reshape(count, len(pictures), -1)
 
 
 class Scorer:

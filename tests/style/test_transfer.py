@@ -186,7 +186,7 @@ def test_an_elongated_picture_is_refused(pictures, argument):
 
 
 def test_bfloat16_is_near(pictures, plain):
-    image = stylize(*pictures, mixed_precision=True, **SMALL).image
+    image = stylize(*pictures, precision="mixed_bfloat16", **SMALL).image
     assert np.abs(image.astype(float) - plain.image).mean() < 20
 
 

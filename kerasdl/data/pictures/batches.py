@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 
 import numpy as np
 
+from kerasdl.data.batches import EpochBatches, processors
 from kerasdl.data.pictures.augmentation import Augmentation
 from kerasdl.data.pictures.class_folders import LabelledPicture, content_digest
 from kerasdl.data.pictures.decoding import decode_picture
 
 # Decoded pictures are kept up to so many bytes in all; the rest are decoded each time.
 DECODED_BYTES = 512 * 2**20
-# Minibatches prepared ahead of the one in training, and the threads that do it.
-AHEAD = 3
-THREADS = 2
 
 
 class PictureSplit:
@@ -62,22 +58,15 @@ class PictureSplit:
         return sum(digest in known for digest in self.digests)
 
 
-def epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
-    """The order in which an epoch takes its examples: int (count,)."""
-    return np.random.default_rng([seed, epoch]).permutation(count)
-
-
-class PictureBatches:
-    """Minibatches of augmented pictures; each epoch's a function of seed and epoch.
+class PictureBatches(EpochBatches):
+    """Minibatches of augmented pictures, read ahead on all processors.
 
     Args:
         split: The training split.
         augmentation: How its pictures are varied.
-        batch_size: How many a step takes; the last step of an epoch takes the rest.
-        seed: The run's.
+        batch_size, seed, shard: As in `EpochBatches`.
         variants: How many ways each picture is varied in all, epochs taking turns; 0 for
             a new one each epoch.
-        shard: The rows of each minibatch that this process takes.
     """
 
     def __init__(
@@ -89,52 +78,30 @@ class PictureBatches:
         variants: int = 0,
         shard: slice = slice(None),
     ) -> None:
-        self._shard = shard
+        super().__init__(len(split), batch_size, seed, shard)
         self._split = split
         self._augmentation = augmentation
-        self._size = batch_size
-        self._seed = seed
         self._variants = variants
+        self.threads = processors()
 
-    def __len__(self) -> int:
-        return -(-len(self._split) // self._size)
-
-    def __call__(self, epoch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Images uint8 (N, S, S, 3) and labels int32 (N,) of each step of `epoch`."""
-        order = epoch_order(self._seed, epoch, len(self._split))
+    def read(self, epoch: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Images uint8 (N, S, S, 3) and labels int32 (N,)."""
         variant = epoch % self._variants if self._variants else epoch
-        chosen = deque(
-            order[start : start + self._size][self._shard]
-            for start in range(0, len(order), self._size)
-        )
-        with ThreadPoolExecutor(THREADS) as threads:
-            waiting: deque[tuple[np.ndarray, list]] = deque()
-            while chosen or waiting:
-                while chosen and len(waiting) < AHEAD:
-                    batch = chosen.popleft()
-                    views = [threads.submit(self._view, int(i), variant) for i in batch]
-                    waiting.append((batch, views))
-                batch, views = waiting.popleft()
-                size = self._augmentation.size
-                images = np.zeros((len(batch), size, size, 3), np.uint8)
-                for image, view in zip(images, views, strict=True):
-                    image[:] = view.result()
-                yield images, self._split.labels[batch]
-
-    def _view(self, index: int, variant: int) -> np.ndarray:
-        image = self._split.image(index)
-        return self._augmentation(image, self._seed, variant, self._split.digests[index])
+        size = self._augmentation.size
+        images = np.zeros((len(rows), size, size, 3), np.uint8)
+        for image, index in zip(images, map(int, rows), strict=True):
+            picture, digest = self._split.image(index), self._split.digests[index]
+            image[:] = self._augmentation(picture, self._seed, variant, digest)
+        return images, self._split.labels[rows]
 
 
-class FeatureBatches:
+class FeatureBatches(EpochBatches):
     """Minibatches of features computed beforehand, in the order of `PictureBatches`.
 
     Args:
         features: float32 (V, N, F): of each of the V variants of N pictures.
         labels: int32 (N,).
-        batch_size: As in `PictureBatches`.
-        seed: The run's.
-        shard: As in `PictureBatches`.
+        batch_size, seed, shard: As in `EpochBatches`.
     """
 
     def __init__(
@@ -145,19 +112,10 @@ class FeatureBatches:
         seed: int,
         shard: slice = slice(None),
     ) -> None:
-        self._shard = shard
+        super().__init__(len(labels), batch_size, seed, shard)
         self._features = features
         self._labels = labels
-        self._size = batch_size
-        self._seed = seed
 
-    def __len__(self) -> int:
-        return -(-len(self._labels) // self._size)
-
-    def __call__(self, epoch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Features float32 (N, F) and labels int32 (N,) of each step of `epoch`."""
-        order = epoch_order(self._seed, epoch, len(self._labels))
-        features = self._features[epoch % len(self._features)]
-        for start in range(0, len(order), self._size):
-            batch = order[start : start + self._size][self._shard]
-            yield features[batch], self._labels[batch]
+    def read(self, epoch: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Features float32 (N, F) and labels int32 (N,)."""
+        return self._features[epoch % len(self._features)][rows], self._labels[rows]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from kerasdl.data.batches import EpochBatches
 from kerasdl.data.texts.tokens import TokenRows
 
 # Batches whose sentences are sorted together: more of them waste less padding, fewer mix
@@ -13,7 +14,7 @@ from kerasdl.data.texts.tokens import TokenRows
 POOL_BATCHES = 50
 
 
-class TextBatches:
+class TextBatches(EpochBatches):
     """Length-bucketed minibatches.
 
     An epoch's sentences are shuffled, cut into pools of `POOL_BATCHES` batches, sorted
@@ -23,9 +24,7 @@ class TextBatches:
     Args:
         rows: The sentences.
         labels: int (N,), the class of each.
-        batch_size: Sentences per batch; the last one may be smaller.
-        seed: With the epoch it determines the order.
-        shard: The rows of each minibatch that this process takes.
+        batch_size, seed, shard: As in `EpochBatches`.
     """
 
     def __init__(
@@ -36,17 +35,12 @@ class TextBatches:
         seed: int,
         shard: slice = slice(None),
     ) -> None:
-        self._shard = shard
+        super().__init__(len(rows), batch_size, seed, shard)
         self._rows = rows
         self._labels = np.asarray(labels, np.int32)
-        self._size = batch_size
-        self._seed = seed
-
-    def __len__(self) -> int:
-        return -(-len(self._rows) // self._size)
 
     def order(self, epoch: int) -> list[np.ndarray]:
-        """The sentences of each batch of `epoch` (counted from 0), as indices."""
+        """The sentences of each batch of `epoch`, as indices."""
         random = np.random.default_rng([self._seed, epoch])
         shuffled = random.permutation(len(self._rows))
         lengths = self._rows.lengths
@@ -60,11 +54,9 @@ class TextBatches:
             ]
         return [batches[index] for index in random.permutation(len(batches))]
 
-    def __call__(self, epoch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Ids, int32 (B, T), and labels, int32 (B,), of each step of `epoch`."""
-        for batch in self.order(epoch):
-            chosen = batch[self._shard]
-            yield self._rows.padded(chosen), self._labels[chosen]
+    def read(self, epoch: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Ids, int32 (B, T), and labels, int32 (B,)."""
+        return self._rows.padded(rows), self._labels[rows]
 
 
 def in_order(rows: TokenRows, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

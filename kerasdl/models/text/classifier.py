@@ -78,6 +78,7 @@ class TextClassifier(keras.Model):
         Returns:
             A scalar.
         """
+        logits = tf.cast(logits, tf.float32)
         if self.classes == 2:
             targets = tf.cast(labels, logits.dtype)[:, tf.newaxis]
             targets = targets * (1.0 - label_smoothing) + 0.5 * label_smoothing

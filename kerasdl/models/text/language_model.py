@@ -71,9 +71,9 @@ class BidirectionalLanguageModel(keras.Model):
         # Of the true tokens alone: the product with the table is most of the work.
         states = self.drop(tf.boolean_mask(states, mask), training=training)
         table = tf.convert_to_tensor(self.word_vectors.table)
-        logits = tf.matmul(layer(states), table, transpose_b=True)
+        logits = tf.matmul(layer(states), table, transpose_b=True) + self.bias
         return tf.reduce_mean(
             tf.nn.sparse_softmax_cross_entropy_with_logits(
-                tf.boolean_mask(targets, mask), logits + self.bias
+                tf.boolean_mask(targets, mask), tf.cast(logits, tf.float32)
             )
         )
