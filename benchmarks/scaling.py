@@ -79,12 +79,19 @@ def measure() -> dict:
             "one, batch 8": epoch_seconds(root / "half", 1, 8),
             "two, batch 16": epoch_seconds(root / "two", 2, 16),
         }
+        texts = run_trainer("text_classification", root / "text", SENTENCES, 1)
         pictures = write_pictures(root / "pictures", 192)
         return {
             "load": os.getloadavg()[0],
             "cores": os.cpu_count(),
             "seconds an epoch": training,
             "jobs": {"captioner": captioner(), "classifier": classifier()},
+            "consumed": {
+                "pictures, fine-tuning at 96 pixels": FINE_TUNING["data.drawn_train"]
+                / training["one, batch 16"],
+                "sentences, LSTM": SENTENCES["data.generated_train"] / texts,
+            },
+            "read": pipelines(pictures),
             "decode": decode_rate(pictures),
             "bulk": bulk(root / "one", root / "pictures", root / "out"),
         }
@@ -101,14 +108,20 @@ FINE_TUNING = {
     "epochs": 4,
     "report.maps": 0,
 }
+SENTENCES = {"data.generated_train": 3000, "epochs": 3, "report.samples": 1}
 
 
 def epoch_seconds(workdir: Path, workers: int, batch: int) -> float:
-    """Median seconds of an epoch after the first, of the trainer itself."""
-    train = [sys.executable, "-m", "kerasdl.trainers.transfer", f"--workdir={workdir}"]
+    """Median seconds of an epoch of fine-tuning after the first."""
     fields = {**FINE_TUNING, "batch_size": batch}
+    return run_trainer("transfer", workdir, fields, workers)
+
+
+def run_trainer(job: str, workdir: Path, fields: dict, workers: int) -> float:
+    """Median seconds of an epoch after the first, of the trainer itself."""
+    train = [sys.executable, "-m", f"kerasdl.trainers.{job}", f"--workdir={workdir}"]
     if workers > 1:
-        fields["distribute"] = "multi_worker"
+        fields = {**fields, "distribute": "multi_worker"}
         launcher = [sys.executable, "-m", "kerasdl.trainers.local_workers"]
         train = [*launcher, f"--workers={workers}", "--", *train]
     command = [*train, *(f"--config.{name}={value}" for name, value in fields.items())]
@@ -183,6 +196,39 @@ def write_pictures(folder: Path, count: int) -> list[Path]:
         noisy = np.clip(pixels + random.normal(0, 12, pixels.shape), 0, 255)
         Image.fromarray(noisy.astype(np.uint8)).save(path, quality=90)
     return paths
+
+
+def pipelines(paths: list[Path]) -> dict:
+    """Records a second that this process reads, all its processors together."""
+    from kerasdl.data.pictures.augmentation import Augmentation
+    from kerasdl.data.pictures.batches import (
+        FeatureBatches,
+        PictureBatches,
+        PictureSplit,
+    )
+    from kerasdl.data.pictures.class_folders import LabelledPicture
+    from kerasdl.data.texts.batches import TextBatches
+    from kerasdl.data.texts.tokens import TokenRows
+
+    random = np.random.default_rng(0)
+    pictures = PictureSplit([LabelledPicture(p.name, 0, path=str(p)) for p in paths])
+    lengths = random.integers(5, 36, 100_000)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    rows = TokenRows(random.integers(2, 9999, offsets[-1], np.int32), offsets)
+    features = np.zeros((1, 50_000, 1280), np.float32)
+    several = {
+        "JPEG of 640 x 480, cropped to 224": (
+            PictureBatches(pictures, Augmentation(224), 16, 0)
+        ),
+        "features, 1,280 wide": FeatureBatches(features, np.zeros(50_000, int), 64, 0),
+        "sentences of 20 words": TextBatches(rows, np.zeros(len(rows)), 64, 0),
+    }
+    rates = {}
+    for name, batches in several.items():
+        started = time.perf_counter()
+        count = sum(len(labels) for _, labels in batches(0))
+        rates[name] = count / (time.perf_counter() - started)
+    return rates
 
 
 def decode_rate(paths: list[Path]) -> dict:
@@ -260,6 +306,12 @@ def report(measured: dict, cluster: Cluster) -> str:
         f"| a step's all-reduce and waiting | {1e3 * (two - half / 2) / steps:.0f} ms |",
         f"| decoding and resizing | {decode:.0f} pictures a core and second |",
     ]
+    lines += ["", "| read, of files or memory | records/s |", "|---|---|"]
+    lines += [f"| {name} | {rate:,.0f} |" for name, rate in measured["read"].items()]
+    lines += ["", "| consumed by the step, a thread | records/s | by 100 times as fast |"]
+    lines += ["|---|---|---|"]
+    for name, rate in measured["consumed"].items():
+        lines.append(f"| {name} | {rate:,.0f} | {100 * rate:,.0f} |")
     for name, job in measured["jobs"].items():
         lines += [
             "",

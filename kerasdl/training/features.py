@@ -99,4 +99,5 @@ class FeatureRows:
         count = self._file.tell() // (4 * self._width)
         if not count:
             return np.zeros((0, self._width), np.float32)
-        return np.memmap(self._file, np.float32, "r", shape=(count, self._width))
+        shape = (count, self._width)
+        return np.asarray(np.memmap(self._file, np.float32, "r", shape=shape))
