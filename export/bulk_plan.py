@@ -68,7 +68,9 @@ class Plan:
     def rows(self, shard: int) -> list[Row]:
         """The inputs of a shard."""
         path = Path(self.output) / "plan" / f"{shard:05d}.jsonl"
-        return [Row(*json.loads(line)) for line in path.read_text("utf-8").splitlines()]
+        # Not `splitlines`: a sentence may hold U+2028, which is a line's end to that.
+        lines = path.read_text("utf-8").split("\n")[:-1]
+        return [Row(*json.loads(line)) for line in lines]
 
     def path(self, kind: str, shard: int, ending: str) -> Path:
         """The file of a shard's answers or bad inputs."""

@@ -17,7 +17,7 @@ from tests.export.isolation import REPOSITORY
 
 
 def lines(path):
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
 
 
 def save(folder, function, **specs):
@@ -98,9 +98,9 @@ def test_wrong_inputs_are_named(tmp_path):
 
 def test_every_input_once_whatever_was_killed(counter, tmp_path):
     text, output = tmp_path / "t.txt", tmp_path / "out"
-    sentences = [f"sentence {'x' * k}" for k in range(9)]
+    sentences = [f"sentence {'x' * k}" for k in range(8)] + ["a\u2028b\u0085c"]
     sentences[2:2], sentences[7:7] = ["fail"], [""]
-    text.write_text("\n".join(sentences) + "\n")
+    text.write_text("\n".join(sentences) + "\n", "utf-8")
     given = (str(counter), [f"{tmp_path}/*.txt"], str(output))
     plan = make_plan(*given, shard_size=4)
     assert plan.shards == 3 and finish_without_beam(plan, stop_after=1) == 1
@@ -115,7 +115,9 @@ def test_every_input_once_whatever_was_killed(counter, tmp_path):
     assert summary["inputs_in_this_run"] == 8
     answers = [a for path in sorted(output.glob("answers-*")) for a in lines(path)]
     good = [(k, s) for k, s in enumerate(sentences, 1) if s not in ("", "fail")]
-    assert answers == [{"input": f"{text}: line {k}", "length": len(s)} for k, s in good]
+    assert answers == [
+        {"input": f"{text}: line {k}", "length": len(s.encode())} for k, s in good
+    ]
     bad = [b for path in sorted(output.glob("bad-*")) for b in lines(path)]
     assert [b["input"] for b in bad] == [f"{text}: line 3", f"{text}: line 8"]
     assert "[a bad word]" in bad[0]["reason"] and "node" not in bad[0]["reason"]
