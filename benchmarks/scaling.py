@@ -137,25 +137,27 @@ def captioner() -> dict:
     from kerasdl.models.caption_decoder import CaptionDecoder
 
     model, words = coco.get_config().model, 9_500
-    places = model.grid**2
+    places, channels = model.grid**2, 1280
+    row = channels + places * model.components  # the whole picture, then its places
     decoder = CaptionDecoder(
         words,
-        1280 * places,
+        row,
         rnn=model.rnn,
         embedding_dim=model.embedding_dim,
         units=model.units,
         features_in=model.features_in,
         cells=places,
+        whole=channels,
         attention=model.attention_score,
     )
     tables = words * model.embedding_dim  # looked up, not multiplied
-    multiplied = decoder.count_params() - tables - 2 * 1280 * places
-    places_once = 6 * places * 1280 * model.units  # the cells' projection, once a picture
+    multiplied = decoder.count_params() - tables - 2 * row  # nor mean and variance
+    places_once = 6 * places * model.components * model.units  # not once a token
     return {
         "parameters": decoder.count_params(),
         # Forward two and backward four operations a weight and token.
         "operations": 6 * multiplied * TOKENS + places_once,
-        "bytes": 4 * 1280 * places,
+        "bytes": 4 * row,
         "examples": COCO_PICTURES * CAPTIONS_EACH,
         "batch": 100,
     }
