@@ -38,7 +38,13 @@ def scan(device, job, *fields):
 @pytest.mark.parametrize(
     "device", ["CPU:1", pytest.param("GPU:0", marks=ON_GPU)], ids=["cpu", "gpu"]
 )
-@pytest.mark.parametrize("job", ["text", "captioning", "transfer"])
+@pytest.mark.parametrize(
+    "job",
+    [
+        "text",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("captioning", "transfer")),
+    ],
+)
 def test_training_steps_stay_on_their_device(device, job):
     found = scan(device, job)
     assert found["pinned"] == found["without_gpu"] == found["host"] == []
