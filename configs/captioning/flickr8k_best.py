@@ -6,7 +6,9 @@
 An LSTM that attends to the 7 x 7 grid, and captions chosen among the 20 best of a beam by
 what people said of similar training pictures. Everything was chosen inside the training
 pictures; the epoch is the one with the least training loss, not chosen by the pictures
-that are reported.
+that are reported. Seed 0 took 440 s on one thread of a busy machine, features 5 minutes.
+
+Headline: val/bleu4 0.161, 0.174 (seeds 0, 1)
 """
 
 from ml_collections import ConfigDict
