@@ -164,6 +164,8 @@ class FeatureRows:
 
     def __getitem__(self, index) -> np.ndarray:
         chosen = np.arange(len(self._places))[index]
+        if not len(chosen) and len(self):
+            return self[:1][:0]  # no rows, of the shape that others have
         rows = [self._places[number] for number in chosen]
         return self._then(np.stack([shard[row] for shard, row in rows]))
 

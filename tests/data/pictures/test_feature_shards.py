@@ -133,3 +133,10 @@ def test_a_full_disk_keeps_the_features_in_memory(tmp_path, monkeypatch):
     with pytest.warns(UserWarning, match="computed again: No space left"):
         rows = FeatureRows(list(shards(tmp_path).rows(pictures(3))))
     np.testing.assert_array_equal(rows[:][:, 0, 0], np.arange(3.0))
+
+
+def test_no_rows_have_the_shape_of_others():
+    rows = FeatureRows([(np.ones((2, 3, 5), np.float32), 1)])
+    assert rows[:0].shape == (0, 3, 5)
+    assert rows[np.array([], int)].shape == (0, 3, 5)
+    assert rows[:].shape == (1, 3, 5)
