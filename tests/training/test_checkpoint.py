@@ -74,6 +74,19 @@ def test_truncated_file_is_refused(tmp_path):
         restore_checkpoint(path, small_model().variables)
 
 
+def test_a_whole_archive_of_other_values_is_refused(tmp_path):
+    """The archive's own checksums are right then: that of the checkpoint is not."""
+    path = tmp_path / "a.npz"
+    write_arrays(path, {"w": np.ones(3, np.float32)}, {"epoch": 1})
+    with np.load(path) as stored:
+        content = dict(stored)
+    for name, value in {"w": np.zeros(3, np.float32), "progress": "{}"}.items():
+        with open(path, "wb") as file:
+            np.savez(file, **{**content, name: np.array(value)})
+        with pytest.raises(InputError, match="its checksum does not match"):
+            read_arrays(path)
+
+
 def test_every_flipped_byte_is_seen_or_harmless(tmp_path):
     """No flip anywhere in the file restores other values than were saved."""
     path, variables = tmp_path / "a.npz", small_model().variables
