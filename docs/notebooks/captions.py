@@ -17,24 +17,24 @@ import kerasdl
 from kerasdl.data.drawn.scenes import drawn_scenes
 
 # %% [markdown]
-# `kerasdl.train` does what the command does. A twentieth of the usual pictures, smaller
+# `kerasdl.train` does what the command does. An eighth of the usual pictures, smaller
 # ones, are enough for sentences that are grammatical and often right.
 
 # %%
 run = kerasdl.train(
     "configs/captioning/default.py",
     "captions_run",
-    data={"drawn_train": 128, "drawn_val": 8, "drawn_test": 16},
-    model={"image_size": 96, "grid": 6, "units": 128},
-    epochs=4,
+    data={"drawn_train": 320, "drawn_val": 20, "drawn_test": 40},
+    model={"image_size": 96, "grid": 6},
+    epochs=6,
     batch_size=32,
     learning_rate=4e-3,
-    report={"samples": 3, "attended": 0, "train_pictures": 8},
+    report={"samples": 3, "attended": 1, "train_pictures": 10},
 )
 print(
     {name: round(run.metrics[f"test/{name}"], 3) for name in ("bleu1", "bleu4", "cider")}
 )
-assert run.metrics["test/bleu1"] > 0.3
+assert run.metrics["test/bleu1"] > 0.4
 
 # %% [markdown]
 # A run can be loaded by its folder, or by what `train` returned.
