@@ -112,6 +112,13 @@ class JobSpec:
             for name in names:
                 if name in flat and not holds(flat[name]):
                     raise InputError(f"--config.{name} must {rule}, got {flat[name]!r}.")
+        several = flat.get("distribute", "none")
+        if several != "none" and flat["precision"] == "mixed_float16":
+            raise InputError(
+                "--config.precision must be float32 or mixed_bfloat16 on several "
+                "replicas (scaling the loss was not tried there), got 'mixed_float16' "
+                f"with --config.distribute={several}."
+            )
         if self.check_more is not None:
             self.check_more(config)
 

@@ -151,6 +151,13 @@ def test_a_run_saves_a_model_of_32_bits(tmp_path):
     assert np.isfinite(run.metrics["train/loss"])
 
 
+def test_scaled_losses_on_several_replicas_are_refused():
+    fields = {"precision": "mixed_float16", "distribute": "mirrored"}
+    config = override(read_config("configs/transfer/default.py"), fields)
+    with pytest.raises(InputError, match=r"got .mixed_float16. with .*=mirrored"):
+        JOBS["transfer"].check(config)
+
+
 def test_other_precisions_are_refused():
     config = override(read_config("configs/text/default.py"), {"precision": "float16"})
     with pytest.raises(InputError, match=r"precision must be .*, got 'float16'"):
