@@ -29,7 +29,7 @@ VARIANTS = {
             "model.tied": True,
             "label_smoothing": 0.1,
         },
-        {"model.rnn": "rnn", "model.image_size": 64},
+        {"model.rnn": "rnn", "model.image_size": 64, "model.grid": 2},
     ],
     "text": [{}, {"model.name": "average", "adversarial": 0.5}],
     "transfer": [{"model.image_size": 64}],
