@@ -150,11 +150,16 @@ def add_step(
     }
     for t in range(_STEPS):
         past = {n: v[:, : t + 1] if n in timed else v for n, v in whole.items()}
+        try:
+            answers = reference(past)
+        except ValueError as error:
+            raise InputError(
+                "signatures: 'step' is compared with sequences of 1 step and more; give "
+                "the model's Input no length (None), and fix it by `steps` if need be."
+            ) from error
         expected = {
             name: value[:, t] if lies_in_time else value
-            for (name, value), lies_in_time in zip(
-                reference(past).items(), has_time, strict=True
-            )
+            for (name, value), lies_in_time in zip(answers.items(), has_time, strict=True)
         }
         now = {n: v[:, t] if n in timed else v for n, v in whole.items()}
         first = t == 0

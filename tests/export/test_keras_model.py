@@ -155,23 +155,6 @@ def test_quantised(quantize, tmp_path):
     np.testing.assert_allclose(answer, model(given[:1])[0], atol=0.03)
 
 
-def test_moving_pictures_have_a_length_and_go_one_at_a_time(tmp_path):
-    keras.utils.set_random_seed(6)
-    x = keras.Input((3, 6, 6, 2), name="x")
-    y = L.TimeDistributed(L.Conv2D(3, 3))(x)
-    y = L.LSTM(4)(L.TimeDistributed(L.GlobalAveragePooling2D())(y))
-    model, path = keras.Model(x, L.Dense(2, name="y")(y)), tmp_path / "m.tflite"
-    entry = kerasdl.export.tflite(
-        model, path, quantize="dynamic", signatures=("infer", "step"), stock=False
-    )
-    assert entry["strategy"] == "unrolled"
-    assert entry["signatures"]["step"]["inputs"]["x"]["shape"] == [-1, 6, 6, 2]
-    assert entry["comparison"]["step"]["agreeing"] == 6
-    given = draw(3, 6, 6, 2)
-    answer = kerasdl.load(path).predict(given)["y"]
-    np.testing.assert_allclose(answer, model(given[np.newaxis])[0], atol=0.01)
-
-
 def test_saved_model_keeps_the_names(tmp_path):
     model = states_model()
     folder, entry = kerasdl.export.saved_model(model, tmp_path / "served")
