@@ -1,5 +1,6 @@
 """The signature `step`, which takes one time step and returns outputs and states."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -85,12 +86,13 @@ def add_step(
             else (request.batch, *shape[1:])
         ),
     )
+    uses = _uses(stream)
     for layer in forms.layers_of(stream):
-        uses = len(getattr(layer, "_inbound_nodes", []))
-        if uses > 1 and any(map(_is_looped, forms.layers_of(layer))):
+        if uses[id(layer)] > 1 and any(map(_is_looped, forms.layers_of(layer))):
             raise InputError(
                 "signatures: 'step' carries one state for each layer, and "
-                f"{layer.name!r} is used {uses} times; give each use a layer of its own."
+                f"{layer.name!r} is used {uses[id(layer)]} times; give each use a layer "
+                "of its own."
             )
     layers = [layer for layer in forms.layers_of(stream) if _is_looped(layer)]
     sizes = {
@@ -200,6 +202,17 @@ def _check(subject: "KerasModel", timed: list[str]) -> None:
 
 def _not_of_one_step(layer: Any) -> bool:
     return not isinstance(layer, keras.layers.TimeDistributed)
+
+
+def _uses(model: keras.Model) -> Counter:
+    """How often each layer is called in a model's graph and those of models in it.
+
+    By `id`. A layer's own nodes count calls outside of the model as well.
+    """
+    graphs = [getattr(layer, "_functional", layer) for layer in forms.layers_of(model)]
+    by_depth = [getattr(graph, "_nodes_by_depth", {}) for graph in graphs]
+    nodes = {id(n): n for depths in by_depth for same in depths.values() for n in same}
+    return Counter(id(node.operation) for node in nodes.values())
 
 
 def _is_looped(layer: Any) -> bool:

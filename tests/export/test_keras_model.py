@@ -74,6 +74,15 @@ def test_one_step_at_a_time_is_the_whole_sequence(tmp_path):
     assert "WHILE" in operations_of_signature(path, "serving_default")
 
 
+def test_a_sequential_model_steps_too(tmp_path):
+    model = keras.Sequential([keras.Input((None, 3)), keras.layers.GRU(4)])
+    outside = keras.Input((5, 3))
+    keras.Model(outside, model(outside))  # a use that is not the exported model's
+    path = tmp_path / "m.tflite"
+    entry = kerasdl.export.tflite(model, path, signatures=("infer", "step"))
+    assert entry["comparison"]["step"]["largest_difference"] <= 1e-5
+
+
 def operations_of_signature(path, name):
     from ai_edge_litert import schema_py_generated as schema
 
