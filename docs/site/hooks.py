@@ -66,14 +66,16 @@ _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^([ \t]*```.*?^[ \t]*```)", re.M | re.S)
 
 
-def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Lays the package out as it is installed, for the reader of docstrings."""
+def on_startup(**_: object) -> None:
+    """Lays the package out as it is installed, for the reader of docstrings.
+
+    Before the config is read: that reader leaves out folders that are not there yet.
+    """
     package = ROOT / "build" / "api" / "kerasdl"
     shutil.rmtree(package, ignore_errors=True)
     shutil.copytree(ROOT / "kerasdl", package)
     for name in MAPPED:
         shutil.copytree(ROOT / name, package / name)
-    return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
