@@ -71,6 +71,18 @@ def _weights(cell):
     ]
 
 
+class _ClassSignature:
+    """The `__signature__` of a class; its instances are called as any layer is."""
+
+    def __init__(self, signature):
+        self._signature = signature
+
+    def __get__(self, instance, owner):
+        if instance is not None:
+            raise AttributeError("__signature__")
+        return self._signature
+
+
 def _show_arguments(cls, *more):
     """Makes `help` and `inspect.signature` show the arguments of the Keras class.
 
@@ -88,7 +100,7 @@ def _show_arguments(cls, *more):
     shared += [
         inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=None) for n in more
     ]
-    cls.__signature__ = inspect.Signature([*shared, others])
+    cls.__signature__ = _ClassSignature(inspect.Signature([*shared, others]))
 
 
 class RecurrentCell:

@@ -4,6 +4,7 @@ import inspect
 
 import keras
 import pytest
+import tensorflow as tf
 
 from kerasdl import layers
 
@@ -32,3 +33,11 @@ def test_a_subclass_shows_its_own():
     assert list(inspect.signature(Mine).parameters) == ["size"]
     assert inspect.signature(Same) == inspect.signature(layers.GRU)
     assert Mine(3).units == 3
+
+
+@pytest.mark.parametrize("name", NAMES[:3])
+def test_a_layer_itself_is_called_as_any_layer(name):
+    """`tf.function` asks a layer, which is callable too, for its signature."""
+    layer = getattr(layers, name)(4)
+    assert inspect.signature(layer) == inspect.signature(getattr(keras.layers, name)(4))
+    assert tf.function(layer)(tf.ones((2, 3, 5))).shape == (2, 4)
