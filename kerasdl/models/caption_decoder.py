@@ -87,7 +87,7 @@ class CaptionDecoder(CaptionModel):
     Example:
 
     >>> decoder = CaptionDecoder(vocabulary_size=9, feature_dim=5, units=8)
-    >>> decoder((np.zeros((2, 5), "float32"), np.ones((2, 7), "int32"))).shape
+    >>> decoder((keras.ops.zeros((2, 5)), keras.ops.ones((2, 7), "int32"))).shape
     TensorShape([2, 7, 9])
     """
 

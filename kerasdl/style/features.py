@@ -145,7 +145,7 @@ def _adapted(
             config["scale"] = (scale * 255 * IMAGENET_STD).tolist()
             config["offset"] = offset.tolist()
             folded = True
-        else:
+        elif isinstance(layer, keras.layers.Layer):  # not an operation between layers
             config["dtype"] = precision
         kind = type(layer)
         if pooling == "average" and isinstance(layer, keras.layers.MaxPooling2D):
