@@ -35,6 +35,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
+from benchmarks.turns import serve_steps
+
 VOCABULARY, FEATURES, EMBEDDING, UNITS = 2000, 1280, 256, 512
 BATCH, WORDS, LENGTH, WIDTH = 64, 16, 20, 3
 DROPOUT, RATE, CLIP = 0.5, 1e-3, 5.0
@@ -276,14 +278,7 @@ def worker(task: str, contender: str) -> Step:
 def serve(task: str, contender: str) -> None:
     """A worker: for each line on standard input, the seconds of that many steps."""
     step = worker(task, contender)
-    for _ in range(WARM_UP):
-        step()
-    print("ready", flush=True)
-    for line in sys.stdin:
-        started = time.perf_counter()
-        for _ in range(int(line)):
-            step()
-        print(time.perf_counter() - started, flush=True)
+    serve_steps(step, WARM_UP)
 
 
 def take_turns(task: str, rounds: int, seconds: float) -> dict[str, list[float]]:

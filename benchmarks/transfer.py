@@ -16,13 +16,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks import devices
+from benchmarks.turns import serve_steps
 
 CLASSES = 2
 WARM_UP = 3
@@ -142,14 +142,7 @@ def serve(name: str, batch: int, size: int, device: str) -> None:
     else:
         devices.use_torch(device)
         step = torch_step(batch, size, name)
-    for _ in range(WARM_UP):
-        step()
-    print("ready", flush=True)
-    for line in sys.stdin:
-        started = time.perf_counter()
-        for _ in range(int(line)):
-            step()
-        print(time.perf_counter() - started, flush=True)
+    serve_steps(step, WARM_UP)
 
 
 def time_finetuning(

@@ -8,8 +8,9 @@ import errno
 import os
 import signal
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,23 @@ from kerasdl.export import forks
 QUANTIZATIONS = ("none", "dynamic", "float16", "weights", "int8")
 # In the place of a quantisation: the file is to be ONNX.
 ONNX = "onnx"
+
+
+def save_module(module: Any, folder: Path, signatures: Mapping[str, Any]) -> None:
+    """Writes a `tf.Module` and its signatures as a SavedModel, quietly.
+
+    Hand-derived gradients stay out: no process that loads it has their functions.
+    """
+    import tensorflow as tf
+    from absl import logging
+
+    logging.set_verbosity(logging.ERROR)  # tf.saved_model tells of every step
+    tf.saved_model.save(
+        module,
+        str(folder),
+        signatures=dict(signatures),
+        options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
+    )
 
 
 def convert(

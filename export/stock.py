@@ -40,8 +40,7 @@ def convert_stock(
     try:
         call = concrete(subject.caller(subject.model), specs)
         saved = folder / "stock"
-        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-        tf.saved_model.save(module, str(saved), {SERVING: call}, options)
+        converter.save_module(module, saved, {SERVING: call})
         converter.convert(saved, path, "none", variables=True)
     except InputError as error:
         return None, {"why": str(error)}

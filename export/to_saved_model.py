@@ -7,10 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from absl import logging
-
 from kerasdl.errors import InputError
 from kerasdl.export import forks, manifest
+from kerasdl.export.converter import save_module
 from kerasdl.export.proof import MANIFEST, compare_cases, run_cases, store_cases
 from kerasdl.export.sources import open_subject
 from kerasdl.export.staging import staged
@@ -63,14 +62,8 @@ def saved_model(
     from kerasdl.export.serving.warmup import write_warmup
     from kerasdl.files import write_json
 
-    logging.set_verbosity(logging.ERROR)  # tf.saved_model tells of every step
     with next_version(output) as version:
-        tf.saved_model.save(
-            export.module,
-            str(version),
-            signatures=export.signatures,
-            options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
-        )
+        save_module(export.module, version, export.signatures)
         drop_custom_gradients(version)
         outputs, report = run_cases(
             version, export.cases, needs=export.notes.get("requires", ())

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from kerasdl.errors import InputError
 from kerasdl.export import manifest
+from kerasdl.export.converter import save_module
 from kerasdl.export.proof import MANIFEST, compare_cases, run_cases, store_cases
 from kerasdl.export.staging import publish, staged
 from kerasdl.export.subject import Export, Request, Subject
@@ -72,21 +73,11 @@ def write_file(
     Raises:
         InputError: The model cannot be converted, or the file answers otherwise.
     """
-    import tensorflow as tf
-    from absl import logging
-
-    logging.set_verbosity(logging.ERROR)  # tf.saved_model tells of every step
-
     manifest.read_entries(path.parent / MANIFEST)  # so that another's is refused at once
     export = subject.device(request)
     with staged(path.parent) as folder:
         written = folder / path.name
-        tf.saved_model.save(
-            export.module,
-            str(folder / "saved_model"),
-            signatures=export.signatures,
-            options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
-        )
+        save_module(export.module, folder / "saved_model", export.signatures)
         operations, peak = kind.convert(folder / "saved_model", written, subject, export)
         beside, refusal = subject.stock(export, folder) if request.stock else (None, {})
         outputs, report = run_cases(written, export.cases, beside=beside)

@@ -70,6 +70,21 @@ class Objective:
     weight: Callable[..., tf.Tensor] = count_examples
     inputs: Callable[[Any], Any] = operator.itemgetter(0)
 
+    def steps(
+        self, optimizer: keras.optimizers.Optimizer, precision: str
+    ) -> TrainingSteps:
+        """What trains the model, step by step; see `TrainingSteps`."""
+        return TrainingSteps(
+            self.model,
+            optimizer,
+            self.loss,
+            self.signature,
+            self.steps_per_call,
+            jit_compile=self.jit_compile,
+            weight=self.weight,
+            precision=precision,
+        )
+
 
 class Job:
     """One experiment: its data, model, objective, evaluation and report.
@@ -159,16 +174,7 @@ class Job:
             workdir=workdir,
             model=objective.model,
             optimizer=optimizer,
-            take_steps=TrainingSteps(
-                objective.model,
-                optimizer,
-                objective.loss,
-                objective.signature,
-                objective.steps_per_call,
-                jit_compile=objective.jit_compile,
-                weight=objective.weight,
-                precision=precision,
-            ),
+            take_steps=objective.steps(optimizer, precision),
             batches=objective.batches,
             steps_per_epoch=objective.steps_per_epoch,
             epochs=self.epochs,

@@ -4,7 +4,6 @@ from kerasdl.training.config import override, read_config
 from kerasdl.training.job import prepare
 from kerasdl.training.jobs import JOBS
 from kerasdl.training.precision import scaling_losses
-from kerasdl.training.steps import TrainingSteps
 from tests.training.replicas import TINY
 
 
@@ -18,14 +17,4 @@ def built(name, **fields):
     optimizer = job.optimizer(job.schedule(objective.steps_per_epoch))
     optimizer = scaling_losses(config.precision, optimizer)
     optimizer.build(objective.model.trainable_variables)
-    steps = TrainingSteps(
-        objective.model,
-        optimizer,
-        objective.loss,
-        objective.signature,
-        objective.steps_per_call,
-        jit_compile=objective.jit_compile,
-        weight=objective.weight,
-        precision=config.precision,
-    )
-    return objective, optimizer, steps
+    return objective, optimizer, objective.steps(optimizer, config.precision)
