@@ -133,7 +133,6 @@ def configs_page() -> str:
 
     # The config that declares all fields of the others in its folder.
     full = {_folder(spec.configs[0]): spec.configs[0] for spec in JOBS.values()}
-    full["text"] = JOBS["text"].configs[0]  # the adding problem stands beside it
     complete = {path for spec in JOBS.values() for path in spec.configs}
     lines = [
         "# Configs",

@@ -2,6 +2,7 @@
 
 from kerasdl.backend import check_backend
 from kerasdl.layers.gru import GRU, GRUCell
+from kerasdl.layers.initializers import ChronoBias, ForgetBias
 from kerasdl.layers.interchange import (
     from_keras,
     from_torch_state_dict,
@@ -15,6 +16,8 @@ from kerasdl.ops.execution import emissions_in_buffers, steps_written_out
 __all__ = [
     "GRU",
     "LSTM",
+    "ChronoBias",
+    "ForgetBias",
     "GRUCell",
     "LSTMCell",
     "SimpleRNN",

@@ -11,7 +11,7 @@ HEADLINES = {
     "transfer": ("accuracy", "accuracy_before", "f1_macro", "ece"),
     "text": ("accuracy", "f1_macro", "ece"),
     "style": ("loss",),
-    "adding": ("loss",),
+    "sequence": ("loss", "accuracy"),
 }
 _COSTS = ("seconds", "parameters")
 _SPLITS = {"train": "training", "val": "validation", "test": "test"}

@@ -257,7 +257,9 @@ def prepare(job: Job) -> Objective:
     """Builds a job, the same whatever was built before."""
     keras.utils.set_random_seed(job.config.seed)
     objective = job.build()
-    if job.config.get("memory_horizon", False) and not recurrent_layers(objective.model):
+    # A comparison has no objective of its own; its jobs are prepared one by one.
+    measured = objective is not None and job.config.get("memory_horizon", False)
+    if measured and not recurrent_layers(objective.model):
         raise InputError(
             "--config.memory_horizon must be false for a model without an LSTM, GRU or "
             f"SimpleRNN layer, got true for {objective.model.name!r}."

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -143,6 +144,21 @@ def style_options(config: ConfigDict) -> StyleOptions:
     return StyleOptions(**{name: config[name] for name in names})
 
 
+def _check_sequence(config: ConfigDict) -> None:
+    steps = config.steps
+    if steps < 3:
+        raise InputError(f"--config.steps must be 3 or more, got {steps}.")
+    if config.task == "pixels" and math.isqrt(steps) ** 2 != steps:
+        raise InputError(
+            "--config.steps must be a square number, the pixels of a square picture, if "
+            f"--config.task is pixels, got {steps}."
+        )
+    if config.alphabet < 2:
+        raise InputError(
+            f"--config.alphabet must be 2 symbols or more, got {config.alphabet}."
+        )
+
+
 _COMMON = ("epochs", "batch_size", "learning_rate")
 
 JOBS = {
@@ -245,14 +261,22 @@ JOBS = {
             check_more=style_options,
         ),
         JobSpec(
-            "adding",
-            "kerasdl.training.adding",
-            ("configs/text/adding.py",),
-            choices={"models": ("rnn", "lstm"), "precision": PRECISIONS},
+            "sequence",
+            "kerasdl.training.sequence",
+            ("configs/sequence/default.py",),
+            choices={
+                "task": ("adding", "copying", "pixels"),
+                "models": (
+                    "rnn", "lstm", "lstm_forget", "lstm_chrono", "gru", "gru_forget",
+                    "gru_chrono",
+                ),
+                "precision": PRECISIONS,
+            },
             positive=(
-                *_COMMON, "batches_per_epoch", "units", "steps", "val_sequences",
+                *_COMMON, "batches_per_epoch", "units", "symbols", "val_sequences",
             ),
             not_negative=("clip_norm",),
+            check_more=_check_sequence,
         ),
     )
 }  # fmt: skip

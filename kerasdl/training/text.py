@@ -167,7 +167,7 @@ def check_models(config: ConfigDict) -> list[str]:
     known = [
         Path(path).stem
         for path in packaged_configs()
-        if path.startswith(folder) and Path(path).stem not in ("all", "adding")
+        if path.startswith(folder) and Path(path).stem != "all"
     ]
     names = split_list(config.models)
     unknown = [name for name in names if name not in known]

@@ -44,9 +44,10 @@ TRAINERS = {
         "--config.image_size=32", "--config.style_size=32", "--config.iterations=200",
         "--config.content_layers=block2", "--config.style_layers=stem_relu6,block0",
     ),
-    "adding_problem": (
-        "--config.steps=4", "--config.units=8", "--config.epochs=6",
-        "--config.val_sequences=100", "--config.batches_per_epoch=20",
+    "sequence": (
+        "--config.models=rnn,lstm_chrono", "--config.steps=4", "--config.units=8",
+        "--config.epochs=6", "--config.val_sequences=100",
+        "--config.batches_per_epoch=20",
     ),
 }  # fmt: skip
 EXPORTS = {"tflite": "m.tflite", "saved_model": "served"}

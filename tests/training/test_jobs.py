@@ -14,8 +14,7 @@ FOLDERS = {name: name for name in ("captioning", "transfer", "style", "text")}
 def test_every_packaged_config_is_of_its_job_and_passes(path):
     config = read_config(path)
     spec, complete = find_job(config)
-    expected = "adding" if "adding" in path else path.split("/")[1]
-    assert spec.name == expected
+    assert spec.name == path.split("/")[1]
     assert complete.to_dict() == config.to_dict()
     spec.check(config)
 
@@ -59,8 +58,10 @@ def flat(config):
         ("style", "method", "both", "method must be one of picture, network, got 'both'"),
         ("style", "scales", 0, "`scales` must be positive, got 0"),
         ("style", "network.steps", 0, "`network.steps` must be positive, got 0"),
-        ("adding", "models", "rnn,gru2", "models must be one of rnn, lstm, got 'gru2'"),
-        ("adding", "models", "", "models must be one of rnn, lstm, got ''"),
+        ("sequence", "models", "rnn,gru2", "models must be one of rnn, .*, got 'gru2'"),
+        ("sequence", "models", "", "models must be one of rnn, lstm, .*got ''"),
+        ("sequence", "steps", 2, "steps must be 3 or more, got 2"),
+        ("sequence", "alphabet", 1, "alphabet must be 2 symbols or more, got 1"),
     ],
 )
 def test_a_wrong_value_is_named(job, field, value, message):
@@ -68,6 +69,12 @@ def test_a_wrong_value_is_named(job, field, value, message):
     config = override(read_config(spec.configs[0]), {field: value})
     with pytest.raises(InputError, match=message):
         spec.check(config)
+
+
+def test_pixels_fill_a_square():
+    config = read_config("configs/sequence/pixels.py")
+    with pytest.raises(InputError, match=r"steps must be a square number.*got 143"):
+        JOBS["sequence"].check(override(config, {"steps": 143}))
 
 
 def test_a_config_of_another_job_is_refused():
@@ -93,7 +100,7 @@ def test_some_fields_are_completed_if_they_fit_one_job():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"epochs": 3}, r"fits several jobs \(captioning, transfer, text, adding\)"),
+        ({"epochs": 3}, r"fits several jobs \(captioning, transfer, text, sequence\)"),
         ({"epohcs": 3}, r"has fields of no job .* got the fields epohcs"),
     ],
 )

@@ -1,0 +1,1 @@
+"""Long-memory tasks: a bench of recurrent cells."""
