@@ -89,13 +89,19 @@ def calibration(
     """Bins of equal width from chance, 1 / K, to 1.
 
     Args:
-        labels: int (N,).
+        labels: int (N,), the classes; of several labels each 0 or 1, (N, K), and then
+            each label of each example is a prediction between two classes.
         probabilities: float (N, K).
         bins: B.
     """
+    if np.ndim(labels) == 2:  # each label's pair of shares, for and against
+        shares = np.asarray(probabilities).ravel()
+        labels = np.ravel(labels)
+        probabilities = np.stack([1.0 - shares, shares], axis=1)
+    chance = 1.0 / probabilities.shape[1]
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == labels
-    edges = np.linspace(1.0 / probabilities.shape[1], 1.0, bins + 1)
+    edges = np.linspace(chance, 1.0, bins + 1)
     bin_of = np.clip(np.searchsorted(edges, confidence, side="right") - 1, 0, bins - 1)
     count = np.bincount(bin_of, minlength=bins)
     with np.errstate(invalid="ignore"):
@@ -128,5 +134,49 @@ def classification_scores(
         "accuracy": float((predictions == labels).mean()),
         "f1_macro": float(class_scores(confusion).f1.mean()),
         "loss": log_loss(labels, probabilities),
+        "ece": calibration(labels, probabilities).expected_error,
+    }
+
+
+def label_confusions(labels: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """How often each of several labels stood, or not, and was given, or not.
+
+    Args:
+        labels: 0 or 1, (N, K), the true ones.
+        given: bool (N, K), those that were given.
+
+    Returns:
+        int64 (K, 2, 2), the truth of each label in rows, no before yes.
+    """
+    true, given = np.asarray(labels) == 1, np.asarray(given, bool)
+    cells = [[(~true & ~given), (~true & given)], [(true & ~given), (true & given)]]
+    return np.array([[cell.sum(axis=0) for cell in row] for row in cells]).transpose(
+        2, 0, 1
+    )
+
+
+def several_label_scores(
+    labels: np.ndarray, probabilities: np.ndarray, given: np.ndarray
+) -> dict[str, float]:
+    """`accuracy` (all labels right), `f1_micro`, `f1_macro`, `loss` and `ece`.
+
+    The loss is the binary cross-entropy of a label in nats, the calibration error that of
+    all decisions on labels. A label that never stands and is never given has F1 0.
+
+    Args:
+        labels: 0 or 1, (N, K), N at least 1.
+        probabilities: float (N, K).
+        given: bool (N, K), the labels that were given.
+    """
+    confusions = label_confusions(labels, given)
+    hits, missed, wrong = (confusions[:, a, b] for a, b in ((1, 1), (1, 0), (0, 1)))
+    errors = missed + wrong
+    true = np.where(np.asarray(labels) == 1, probabilities, 1.0 - probabilities)
+    losses = -np.log(np.maximum(true.astype(float), LEAST_PROBABILITY))
+    return {
+        "accuracy": float((given == (labels == 1)).all(axis=1).mean()),
+        "f1_micro": float(2 * hits.sum() / max(2 * hits.sum() + errors.sum(), 1)),
+        "f1_macro": float((2 * hits / np.maximum(2 * hits + errors, 1)).mean()),
+        "loss": float(losses.mean()),
         "ece": calibration(labels, probabilities).expected_error,
     }

@@ -6,7 +6,9 @@ from kerasdl.metrics.classification import (
     class_scores,
     classification_scores,
     confusion_matrix,
+    label_confusions,
     log_loss,
+    several_label_scores,
 )
 
 LABELS = np.array([0, 0, 0, 1, 1, 2])
@@ -78,3 +80,23 @@ def test_scores_of_a_perfect_and_of_an_uncertain_model():
 
 def test_a_probability_of_zero_is_a_large_but_finite_loss():
     assert 20 < log_loss(np.array([1]), np.array([[1.0, 0.0]])) < 40
+
+
+def test_scores_of_several_labels_are_scikit_learns():
+    from sklearn import metrics
+
+    random = np.random.default_rng(0)
+    probabilities = random.random((40, 3))
+    labels = (random.random((40, 3)) < probabilities).astype(int)
+    given = probabilities >= [0.3, 0.5, 0.6]
+    scores = several_label_scores(labels, probabilities, given)
+    assert scores["accuracy"] == pytest.approx(metrics.accuracy_score(labels, given))
+    for kind in ("micro", "macro"):
+        expected = metrics.f1_score(labels, given, average=kind)
+        assert scores[f"f1_{kind}"] == pytest.approx(expected)
+    loss = metrics.log_loss(labels.ravel(), probabilities.ravel())
+    assert scores["loss"] == pytest.approx(loss)
+    np.testing.assert_array_equal(
+        label_confusions(labels, given),
+        metrics.multilabel_confusion_matrix(labels, given),
+    )
