@@ -171,12 +171,14 @@ class Job(Subject):
             InputError: The export loses more.
         """
         triples = [
-            (label, expected, np.asarray(answer(example)["probabilities"])[0].argmax())
+            (label, expected, self.decide(np.asarray(outputs["probabilities"]))[0])
             for label, expected, example in self.labelled()
+            for outputs in [answer(example)]
         ]
         if not triples:
             return None
-        truth, model, export = np.array(triples).T
+        # Of several labels each, every decision on one counts.
+        truth, model, export = (np.array(of) for of in zip(*triples, strict=True))
         accuracy = Accuracy(
             len(truth),
             float((export == truth).mean()),
@@ -190,6 +192,10 @@ class Job(Subject):
                 f"most {allowed:.4g} less is allowed; nothing was written."
             )
         return accuracy
+
+    def decide(self, probabilities: np.ndarray) -> np.ndarray:
+        """The classes chosen, (N,), from probabilities (N, K)."""
+        return probabilities.argmax(axis=1)
 
     def labelled(self) -> Iterator[tuple[int, int, Example]]:
         """Label, class by the Keras model and input of the validation split."""

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 
 from kerasdl.data.captions.vocabulary import CaptionVocabulary
+from kerasdl.data.decisions import FILE as DECISION
+from kerasdl.data.decisions import Decision
 from kerasdl.data.pictures.decoding import prepare_picture
 from kerasdl.data.vocabulary import class_names_from_bytes
 from kerasdl.errors import InputError
@@ -172,7 +174,15 @@ def _caption_answer(files: Mapping[str, str], path: str | Path):
 def _class_answer(files: Mapping[str, str], path: str | Path):
     """A function from a classifier's outputs to the name of a class."""
     labels = class_names_from_bytes(files.get(LABELS, "").encode(), f"{path}: {LABELS}")
-    return lambda outputs: class_answers(labels, outputs["probabilities"][:1])[0]
+    decision = Decision()
+    if DECISION in files:
+        where = f"{path}: {DECISION}"
+        decision = Decision.from_json(files[DECISION], len(labels), where)
+
+    def answer(outputs: Mapping[str, np.ndarray]) -> Answer:
+        return class_answers(labels, outputs["probabilities"][:1], decision)[0]
+
+    return answer
 
 
 def _plain_answer(files: Mapping[str, str], path: str | Path):

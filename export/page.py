@@ -24,6 +24,8 @@ from typing import Any
 from absl import flags
 
 from kerasdl.data.captions.vocabulary import CaptionVocabulary
+from kerasdl.data.decisions import FILE as DECISION
+from kerasdl.data.decisions import Decision
 from kerasdl.data.texts.tokens import Tokenizer
 from kerasdl.errors import InputError
 from kerasdl.export import inputs, litert
@@ -133,6 +135,12 @@ def describe(path: Path) -> dict[str, Any]:
     }
     if "labels.txt" in files:
         described["labels"] = files["labels.txt"].splitlines()
+    if DECISION in files:
+        classes = len(described["labels"])
+        decision = Decision.from_json(files[DECISION], classes, f"{path}: {DECISION}")
+        if decision.multi_label:
+            raise InputError(f"{path}: a page shows one label, and the model gives many.")
+        described["thresholds"] = decision.thresholds
     if "vocab.txt" in files:
         described["vocabulary"] = files["vocab.txt"].removesuffix("\n").split("\n")
     if job == "captioning":

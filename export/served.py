@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from kerasdl.data.decisions import FILE as DECISION
+from kerasdl.data.decisions import Decision
 from kerasdl.data.pictures.decoding import as_jpeg_or_png, decode_picture
 from kerasdl.data.vocabulary import read_class_names
 from kerasdl.errors import InputError
@@ -71,6 +73,10 @@ class ServedModel(Artefact):
         self._batch = BATCH if any_batch else 1
         labels = path / "assets" / LABELS
         self._labels = read_class_names(labels) if labels.is_file() else ()
+        self._decision, decision = Decision(), path / "assets" / DECISION
+        if decision.is_file():
+            given = decision.read_bytes()
+            self._decision = Decision.from_json(given, len(self._labels), str(decision))
 
     def answer(self, inputs: Sequence[Any]) -> list[Answer]:
         """See `Artefact`; several inputs at once if the signature takes them."""
@@ -109,7 +115,8 @@ class ServedModel(Artefact):
 
     def _named(self, first: dict[str, Any]) -> Answer:
         if "probabilities" in first and self._labels:
-            return class_answers(self._labels, first["probabilities"][np.newaxis])[0]
+            probabilities = first["probabilities"][np.newaxis]
+            return class_answers(self._labels, probabilities, self._decision)[0]
         if self.input_kind == "tensors":
             return first
         if "image_bytes" in first:

@@ -19,6 +19,7 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 
 import kerasdl
+from kerasdl.data.decisions import SEPARATOR, Decision
 from kerasdl.data.texts.dataset import TextDataset
 from kerasdl.data.texts.graph import TextEncoder, VocabularyTable, split_in_graph
 from kerasdl.data.texts.lines import check_text
@@ -56,6 +57,20 @@ DEVICE = {
 ACCURACY_LOSS = 0.002
 
 
+def names_in_graph(
+    labels: Sequence[str], decision: Decision, probabilities: tf.Tensor
+) -> tf.Tensor:
+    """`Decision.names` in a graph: string (N,) from float (N, K)."""
+    names = tf.constant(list(labels))
+    if not decision.multi_label:
+        shares = probabilities / tf.constant(decision.thresholds or 1.0, tf.float32)
+        return tf.gather(names, tf.argmax(shares, axis=1))
+    chosen = probabilities >= tf.constant(decision.thresholds or 0.5, tf.float32)
+    rows = tf.broadcast_to(names, tf.shape(chosen))
+    given = tf.ragged.boolean_mask(rows, chosen)
+    return tf.strings.reduce_join(given, axis=1, separator=SEPARATOR)
+
+
 class TextJob(Job):
     """A classifier trained by `kerasdl.trainers.text_classification`; see `Job`.
 
@@ -78,6 +93,7 @@ class TextJob(Job):
         self.vocabulary = trained.vocabulary
         self.tokenizer = trained.tokenizer
         self.labels = trained.labels
+        self.decision = self.model.decision
         if len(self.vocabulary) != self.model.vocabulary_size:
             raise InputError(
                 f"{workdir / 'vocab.txt'}: expected the model's "
@@ -117,12 +133,13 @@ class TextJob(Job):
         if self.tokenizer.kind == "text":
             add_asset(module, "requirements.txt", "tensorflow-text\n")
         add_labels(module, self.labels)
-        labels = tf.constant(self.labels)
+        for name, text in self.decision.files().items():
+            add_asset(module, name, text)
 
         def classify(ids: tf.Tensor) -> dict[str, tf.Tensor]:
             probabilities = self.model.probabilities(self.model(ids, training=False))
-            chosen = tf.argmax(probabilities, axis=1)
-            return {"label": tf.gather(labels, chosen), "probabilities": probabilities}
+            label = names_in_graph(self.labels, self.decision, probabilities)
+            return {"label": label, "probabilities": probabilities}
 
         @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="text")])
         def classify_text(text):
@@ -140,8 +157,9 @@ class TextJob(Job):
         examples = self.given("val", request.examples, request.inputs)
         rows = self._rows(examples)
         probabilities = self._score(rows)
-        chosen = [self.labels[k].encode() for k in probabilities.argmax(axis=1)]
-        expected = {"label": strings(chosen), "probabilities": probabilities}
+        names = self.decision.names(self.labels, probabilities)
+        chosen = strings([name.encode() for name in names])
+        expected = {"label": chosen, "probabilities": probabilities}
         texts = strings([example.data for example in examples])
         none = {name: value[:0] for name, value in expected.items()}
         export = Export(
@@ -216,6 +234,7 @@ class TextJob(Job):
                 "vocab.txt": self.vocabulary.to_bytes().decode("utf-8"),
                 "labels.txt": "".join(f"{label}\n" for label in self.labels),
                 "tokenizer.json": tokenizer.to_json(),
+                **self.decision.files(),
                 **self._word_ids(),
             },
             metadata={"input": {"name": "ids", "kind": "text", "shape": [batch, length]}},
@@ -253,9 +272,13 @@ class TextJob(Job):
         split = self._dataset.val
         if not len(split):
             return
-        expected = self._score(self._encode(split.texts)).argmax(axis=1)
+        expected = self.decide(self._score(self._encode(split.texts)))
         for label, chosen, text in zip(split.labels, expected, split.texts, strict=True):
             yield label, chosen, Example("val", text.encode())
+
+    def decide(self, probabilities: np.ndarray) -> np.ndarray:
+        """See `Decision.chosen`."""
+        return self.decision.chosen(probabilities)
 
     def _rows(self, examples: Sequence[Example]) -> TokenRows:
         return self._encode([example.data.decode("utf-8") for example in examples])

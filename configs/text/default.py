@@ -25,6 +25,8 @@ def get_config() -> ConfigDict:
     config.data.text_column = "text"  # of a CSV or TSV table
     config.data.label_column = "label"  # of a CSV or TSV table
     config.data.labels = ""  # comma-separated, in order; "": those of the training split
+    # A text has several labels or none: 1|4, or fastText's __label__A __label__B.
+    config.data.multi_label = False
     config.data.tfds_folder = ""  # where TFDS keeps prepared sets; "": its usual place
     config.data.tokenizer = "whitespace"  # or "text": raw text, by tensorflow-text
     config.data.max_tokens = 256  # longer sentences are cut
@@ -73,6 +75,13 @@ def get_config() -> ConfigDict:
     config.xla = False  # compile the recurrent layers, once for each length of a batch
     config.monitor = "val/accuracy"  # chooses the epoch that is kept
     config.patience = 0  # epochs without a better one before stopping; 0: never
+    config.calibration = ConfigDict()
+    # Divide the logits by a temperature that makes the validation split likeliest.
+    config.calibration.temperature = False
+    # Decide at thresholds that are best on the validation split: accuracy or f1; none:
+    # the likeliest class, 0.5 of several labels.
+    config.calibration.thresholds = "none"
+
     config.memory_horizon = False  # measure how far back gradients reach, every epoch
 
     config.report = ConfigDict()

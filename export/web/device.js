@@ -71,8 +71,9 @@ class Model {
 
   classes(probabilities) {
     const values = Array.from(probabilities);
+    const shares = values.map((value, n) => value / (this.thresholds?.[n] ?? 1));
     return {
-      label: this.labels[values.indexOf(Math.max(...values))],
+      label: this.labels[shares.indexOf(Math.max(...shares))],
       probabilities: Object.fromEntries(this.labels.map((label, n) => [label, values[n]])),
     };
   }

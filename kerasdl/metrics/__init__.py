@@ -18,6 +18,7 @@ _MODULES = {
     "class_scores": "classification",
     "classification_scores": "classification",
     "confusion_matrix": "classification",
+    "multi_label_scores": "classification",
 }
 __all__ = sorted(_MODULES)
 

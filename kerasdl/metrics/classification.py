@@ -120,15 +120,17 @@ def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
 
 def classification_scores(
-    labels: np.ndarray, probabilities: np.ndarray
+    labels: np.ndarray, probabilities: np.ndarray, predictions: np.ndarray | None = None
 ) -> dict[str, float]:
     """`accuracy`, `f1_macro`, `loss` (nats) and `ece` (expected calibration error).
 
     Args:
         labels: int (N,), N at least 1.
         probabilities: float (N, K).
+        predictions: int (N,), the classes chosen; None for the most probable ones.
     """
-    predictions = probabilities.argmax(axis=1)
+    if predictions is None:
+        predictions = probabilities.argmax(axis=1)
     confusion = confusion_matrix(labels, predictions, probabilities.shape[1])
     return {
         "accuracy": float((predictions == labels).mean()),
@@ -155,7 +157,7 @@ def label_confusions(labels: np.ndarray, given: np.ndarray) -> np.ndarray:
     )
 
 
-def several_label_scores(
+def multi_label_scores(
     labels: np.ndarray, probabilities: np.ndarray, given: np.ndarray
 ) -> dict[str, float]:
     """`accuracy` (all labels right), `f1_micro`, `f1_macro`, `loss` and `ece`.

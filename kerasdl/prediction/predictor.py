@@ -9,6 +9,8 @@ dictionary:
 | transfer, text | `label` (str), `probabilities` (float by label) |
 | style | `image` (uint8 (H, W, 3), RGB) |
 
+Several labels of one text stand in `label` with `|` between them.
+
 A picture is given as a path, as the bytes of a file, as a Pillow image, or as an array
 uint8 (H, W, 3); a sentence as a string or as UTF-8 bytes. Nothing here needs TensorFlow.
 """
@@ -24,12 +26,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from kerasdl.data.decisions import Decision
 from kerasdl.data.pictures.decoding import decode_picture
 from kerasdl.data.pictures.files import read_picture_bytes
 from kerasdl.data.texts.lines import check_text
 from kerasdl.errors import InputError
 
 Answer = dict[str, Any]
+_MOST_PROBABLE = Decision()
 
 
 @dataclass(frozen=True)
@@ -150,12 +154,18 @@ def read_sentence(given: Any, name: str) -> str:
     return given
 
 
-def class_answers(labels: Sequence[str], probabilities: np.ndarray) -> list[Answer]:
+def class_answers(
+    labels: Sequence[str],
+    probabilities: np.ndarray,
+    decision: Decision = _MOST_PROBABLE,
+) -> list[Answer]:
     """Answers from the probabilities float (N, K) of the classes `labels`."""
     return [
         {
-            "label": labels[int(row.argmax())],
+            "label": name,
             "probabilities": dict(zip(labels, map(float, row), strict=True)),
         }
-        for row in probabilities
+        for name, row in zip(
+            decision.names(labels, probabilities), probabilities, strict=True
+        )
     ]

@@ -230,7 +230,8 @@ class TrainedTextClassifier(Predictor):
         """`label` and `probabilities` of each sentence."""
         if not inputs:
             return []
-        return class_answers(self.labels, self.probabilities(inputs))
+        probabilities = self.probabilities(inputs)
+        return class_answers(self.labels, probabilities, self.model.decision)
 
     def features(self, inputs: Sequence[str]) -> np.ndarray:
         """The vector of each sentence that the head scores, float32 (N, E).

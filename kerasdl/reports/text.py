@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure, FigureBase
 
+from kerasdl.data.decisions import Decision
 from kerasdl.data.texts.dataset import SPLITS
 from kerasdl.reports.classification import classification_sections
 from kerasdl.reports.comparison import ComparedRun, overlaid_curves
@@ -21,11 +22,14 @@ from kerasdl.reports.curves import (
     save_figure,
     tidy,
 )
+from kerasdl.reports.multi_label import multi_label_sections
 from kerasdl.reports.page import Outcome, Report, Section, Sentence, Table
 from kerasdl.runs import flatten
 
 # Lengths are grouped so that a bar has about this many sentences or more.
 LENGTH_BARS = 12
+# What a sentence without any of several labels is said to be.
+NO_LABEL = "(none)"
 SHOWN_TOKENS = 28
 
 
@@ -37,8 +41,8 @@ class Shown:
         text: As written.
         tokens: Its tokens, unknown words as `<UNK>`.
         effects: float (T,), how much each moves the prediction.
-        label, prediction: Names of classes.
-        probability: Of the prediction.
+        label, prediction: Names of classes; several with `|` between them.
+        probability: Of the prediction; of several labels that of the most probable one.
     """
 
     text: str
@@ -72,6 +76,7 @@ def report_text(
     label_names: Sequence[str],
     labels: np.ndarray,
     probabilities: np.ndarray,
+    decision: Decision,
     lengths: np.ndarray,
     samples: Sequence[Shown],
     mistakes: Sequence[Shown],
@@ -82,17 +87,25 @@ def report_text(
         outcome: Of the run.
         split: The name of the split of N sentences that is shown.
         label_names: Of the K classes.
-        labels: int (N,).
+        labels: int (N,); of several labels each 0 or 1, (N, K).
         probabilities: float (N, K).
+        decision: From probabilities to labels.
         lengths: int (N,), tokens.
         samples: Sentences drawn at random.
         mistakes: The most confident mistakes.
     """
     root, model = outcome.root, outcome.config["model"]["name"]
-    classes, calibrated = classification_sections(
-        split, labels, probabilities, label_names, root
-    )
-    by_length = length_chart(lengths, probabilities.argmax(axis=1) == labels)
+    right = decision.chosen(probabilities) == labels
+    if decision.multi_label:
+        classes, calibrated = multi_label_sections(
+            split, labels, probabilities, label_names, decision, root
+        )
+        right = right.all(axis=1)
+    else:
+        classes, calibrated = classification_sections(
+            split, labels, probabilities, label_names, root
+        )
+    by_length = length_chart(lengths, right)
     save_charts([by_length], root / "length.png")
     curves = learning_curves(
         outcome.rows,
@@ -118,9 +131,10 @@ def report_text(
             Section(
                 "Which words move a prediction",
                 "Sentences drawn at random. Coloured is the gradient of the predicted "
-                "class's log-odds with respect to a word's vector, times the vector: "
-                "orange words speak for the prediction, blue ones against it. A word "
-                "that stands twice shares its effect.",
+                "class's log-odds (of several labels the likeliest one's) with respect "
+                "to a word's vector, times the vector: orange words speak for the "
+                "prediction, blue ones against it. A word that stands twice shares its "
+                "effect.",
                 sentences=[s.coloured() for s in samples],
             ),
             classes,
@@ -177,6 +191,27 @@ def save_word_effects(sentences: Sequence[Shown], path: Path) -> None:
             if column > 118:
                 break
     save_figure(figure, path)
+
+
+def surest_mistakes(
+    labels: np.ndarray, probabilities: np.ndarray, chosen: np.ndarray, count: int
+) -> np.ndarray:
+    """Indices of sentences that got another label, the surest first: int (M,).
+
+    Args:
+        labels: int (N,); of several labels each 0 or 1, (N, K).
+        probabilities: float (N, K).
+        chosen: int (N,), the classes given; of several labels bool (N, K).
+        count: At most so many.
+    """
+    wrong = chosen != labels
+    if wrong.ndim == 2:  # as sure as the label that is furthest from the truth
+        sure = np.where(wrong, np.abs(probabilities - labels), 0.0).max(axis=1)
+        wrong = wrong.any(axis=1)
+    else:
+        sure = np.take_along_axis(probabilities, chosen[:, np.newaxis], axis=1)[:, 0]
+    wrong = np.flatnonzero(wrong)
+    return wrong[np.argsort(-sure[wrong], kind="stable")][:count]
 
 
 def accuracy_by_length(

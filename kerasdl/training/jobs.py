@@ -236,6 +236,7 @@ JOBS = {
                 "distribute": STRATEGIES,
                 "precision": PRECISIONS,
                 "model.vectors": ("random", "glove"),
+                "calibration.thresholds": ("none", "accuracy", "f1"),
                 "monitor": _CLASSIFICATION,
             },
             positive=(

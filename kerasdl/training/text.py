@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,15 @@ from ml_collections import ConfigDict
 from kerasdl.data.texts.batches import TextBatches
 from kerasdl.errors import InputError
 from kerasdl.models.text.attribution import word_effects
-from kerasdl.reports.classification import confident_mistakes
 from kerasdl.reports.page import Outcome, Report
-from kerasdl.reports.text import Shown, report_comparison, report_text
+from kerasdl.reports.text import (
+    NO_LABEL,
+    Shown,
+    report_comparison,
+    report_text,
+    surest_mistakes,
+)
+from kerasdl.training.calibration import fit_temperature, fit_thresholds
 from kerasdl.training.comparison import Comparison
 from kerasdl.training.config import (
     check_positive,
@@ -26,6 +33,7 @@ from kerasdl.training.job import Job, Objective
 from kerasdl.training.progress import say
 from kerasdl.training.text_corpus import (
     BATCH_SIGNATURE,
+    MULTI_LABEL_SIGNATURE,
     EncodedSplit,
     TextCorpus,
     TextScorer,
@@ -46,6 +54,8 @@ class TextJob(Job):
     """A text classifier, its word vectors and LSTMs pretrained if the config says so."""
 
     name = "text"
+    # The calibration error before calibration; None without one.
+    uncalibrated: float | None = None
 
     def build(self) -> Objective:
         """Reads and encodes the sentences, and builds the model."""
@@ -63,9 +73,26 @@ class TextJob(Job):
             train.rows, train.labels, config.batch_size, config.seed, shard()
         )
         loss = training_loss(self.model, config)
+        signature = MULTI_LABEL_SIGNATURE if config.data.multi_label else BATCH_SIGNATURE
+        self._check_calibration()
         return Objective(
-            self.model, loss, batches, len(batches), BATCH_SIGNATURE, STEPS_PER_CALL
+            self.model, loss, batches, len(batches), signature, STEPS_PER_CALL
         )
+
+    def _check_calibration(self) -> None:
+        """Checks that a temperature and thresholds can be fitted, if they are to be."""
+        fields, classes = self.config.calibration, len(self.corpus.label_names)
+        wanted = fields.temperature or fields.thresholds != "none"
+        if wanted and not len(self.splits["val"]):
+            raise InputError(
+                "--config.calibration needs a validation split to be fitted on, got "
+                f"{self.config.data.root!r} without."
+            )
+        if fields.thresholds != "none" and classes > 2 and not self.model.multi_label:
+            raise InputError(
+                "--config.calibration.thresholds must be none for more than two classes "
+                f"of which a text has one, got {fields.thresholds!r} for {classes}."
+            )
 
     def save(self, workdir: Workdir) -> None:
         """Writes vocab.txt, labels.txt and tokenizer.json."""
@@ -79,13 +106,44 @@ class TextJob(Job):
             self.notes.append(pretraining.note)
             say(pretraining.note)
 
+    def fit(self, workdir: Workdir, objective: Objective) -> Outcome:
+        """Trains the model, then fits temperature and thresholds on the validation split.
+
+        The model keeps both, so that its file and all exports answer with them.
+        """
+        outcome = super().fit(workdir, objective)
+        fields, decision = self.config.calibration, self.model.decision
+        if fields.temperature or fields.thresholds != "none":
+            val = self.splits["val"]
+            self.uncalibrated = self.scorer.scores(val, "val")["val/ece"]
+            logits, temperature = self.scorer.logits(val.rows), 1.0
+            if fields.temperature:
+                temperature = fit_temperature(logits, val.labels)
+            self.model.calibrate(temperature, decision)
+            if fields.thresholds != "none":
+                probabilities = self.scorer.probabilities(val.rows)
+                found = fit_thresholds(probabilities, val.labels, fields.thresholds)
+                decision = dataclasses.replace(decision, thresholds=tuple(found))
+            self.model.calibrate(temperature, decision)
+            self.notes.append(
+                "Temperature and thresholds were fitted on the validation split, whose "
+                "figures they flatter."
+            )
+        return outcome
+
     def score(self, outcome: Outcome) -> dict[str, Any]:
         """Scores of every split.
 
         `bytes` is the size of model.keras, `sentences_per_second` the speed of scoring
-        on this machine.
+        on this machine; `temperature` and `threshold` (of the second of two classes) are
+        the fitted ones, `val/ece_uncalibrated` the calibration error before.
         """
         scores = super().score(outcome)
+        if self.uncalibrated is not None:
+            scores["val/ece_uncalibrated"] = self.uncalibrated
+            scores["temperature"] = self.model.temperature
+            if self.model.decision.thresholds and not self.model.multi_label:
+                scores["threshold"] = self.model.decision.thresholds[1]
         return scores | {
             "bytes": (outcome.root / "model.keras").stat().st_size,
             "sentences_per_second": round(self.scorer.sentences_per_second),
@@ -97,6 +155,9 @@ class TextJob(Job):
         name = next(n for n in ("test", "val", "train") if len(corpus.splits[n]))
         split = corpus.splits[name]
         probabilities = self.scorer.probabilities(split.rows)
+        decision = self.model.decision
+        chosen = decision.chosen(probabilities)
+        mistakes = surest_mistakes(split.labels, probabilities, chosen, count)
         random = np.random.default_rng(self.config.seed)
         return report_text(
             outcome,
@@ -104,15 +165,12 @@ class TextJob(Job):
             corpus.label_names,
             split.labels,
             probabilities,
+            decision,
             split.rows.lengths,
             samples=self._show(
                 split, random.permutation(len(split))[:count], probabilities
             ),
-            mistakes=self._show(
-                split,
-                confident_mistakes(split.labels, probabilities, count),
-                probabilities,
-            ),
+            mistakes=self._show(split, mistakes, probabilities),
         )
 
     def _show(
@@ -122,17 +180,22 @@ class TextJob(Job):
         if not len(chosen):
             return []
         corpus, ids = self.corpus, split.rows.padded(chosen)
-        predictions = probabilities[chosen].argmax(axis=1)
-        effects = word_effects(self.model, ids, predictions)
+        decision, names = self.model.decision, corpus.label_names
+        # Of several labels the most probable one is explained.
+        explained = probabilities[chosen].argmax(axis=1)
+        if not decision.multi_label:
+            explained = decision.chosen(probabilities[chosen])
+        effects = word_effects(self.model, ids, explained)
+        predictions = decision.names(names, probabilities[chosen])
         lengths = split.rows.lengths[chosen]
         return [
             Shown(
                 text=split.texts[index],
                 tokens=[corpus.vocabulary.tokens[i] for i in ids[row, : lengths[row]]],
                 effects=effects[row, : lengths[row]],
-                label=corpus.label_names[split.labels[index]],
-                prediction=corpus.label_names[predictions[row]],
-                probability=float(probabilities[index].max()),
+                label=decision.name(names, split.labels[index]) or NO_LABEL,
+                prediction=predictions[row] or NO_LABEL,
+                probability=float(probabilities[index, explained[row]]),
             )
             for row, index in enumerate(chosen)
         ]

@@ -19,7 +19,7 @@ from kerasdl.data.texts.tokens import UNKNOWN, TextVocabulary, Tokenizer, TokenR
 from kerasdl.data.vocabulary import class_names_to_bytes
 from kerasdl.errors import InputError
 from kerasdl.files import write_text
-from kerasdl.metrics.classification import classification_scores
+from kerasdl.metrics.classification import classification_scores, multi_label_scores
 from kerasdl.models.text.classifier import TextClassifier
 from kerasdl.tensorflow_private import forget_gradients
 from kerasdl.training.config import split_list
@@ -27,11 +27,10 @@ from kerasdl.training.workdir import Workdir
 
 # Sentences scored at a time.
 SCORE_BATCH = 512
+IDS_SIGNATURE = tf.TensorSpec((None, None), tf.int32)
 # Ids and labels of a minibatch.
-BATCH_SIGNATURE = (
-    tf.TensorSpec((None, None), tf.int32),
-    tf.TensorSpec((None,), tf.int32),
-)
+BATCH_SIGNATURE = (IDS_SIGNATURE, tf.TensorSpec((None,), tf.int32))
+MULTI_LABEL_SIGNATURE = (IDS_SIGNATURE, tf.TensorSpec((None, None), tf.int32))
 
 
 def load_dataset(config: ConfigDict) -> TextDataset:
@@ -49,6 +48,7 @@ def load_dataset(config: ConfigDict) -> TextDataset:
             text_column=data.text_column,
             label_column=data.label_column,
             labels=labels,
+            multi_label=data.multi_label,
             skip_bad_lines=data.skip_bad_lines,
             tfds_folder=data.tfds_folder,
         )
@@ -62,6 +62,7 @@ def load_dataset(config: ConfigDict) -> TextDataset:
         train=data.generated_train,
         val=data.generated_val,
         test=data.generated_test,
+        multi_label=data.multi_label,
     )
 
 
@@ -94,7 +95,7 @@ class EncodedSplit:
 
     Attributes:
         rows: The ids of N sentences.
-        labels: int32 (N,).
+        labels: int32 (N,); of several labels each 0 or 1, (N, K).
         texts: The sentences as written.
     """
 
@@ -173,31 +174,43 @@ class TextScorer:
         model: The classifier.
 
     Attributes:
-        sentences_per_second: Of the last call of `probabilities`.
+        sentences_per_second: Of the last call.
     """
 
     def __init__(self, model: TextClassifier) -> None:
         self.model = model
-        self._probabilities = tf.function(
-            lambda ids: model.probabilities(model(ids, training=False)),
-            input_signature=[BATCH_SIGNATURE[0]],
+        self._logits = tf.function(
+            lambda ids: model(ids, training=False), input_signature=[IDS_SIGNATURE]
         )
-        forget_gradients(self._probabilities)
+        forget_gradients(self._logits)
         self.sentences_per_second = 0.0
 
     def probabilities(self, rows: TokenRows) -> np.ndarray:
         """The probability of each class, float32 (N, K)."""
+        return self.model.probabilities(tf.constant(self.logits(rows))).numpy()
+
+    def logits(self, rows: TokenRows) -> np.ndarray:
+        """What the model answers, float32 (N, outputs), without a temperature."""
         started = time.monotonic()
-        result = np.zeros((len(rows), self.model.classes), np.float32)
+        result = np.zeros((len(rows), self.model.outputs_per_sentence), np.float32)
         for chosen, ids in in_order(rows, SCORE_BATCH):
-            result[chosen] = self._probabilities(ids).numpy()
+            result[chosen] = self._logits(ids).numpy()
         elapsed = max(time.monotonic() - started, 1e-9)
         self.sentences_per_second = len(rows) / elapsed
         return result
 
     def scores(self, split: EncodedSplit, name: str) -> dict[str, float]:
-        """`name/accuracy`, `/f1_macro`, `/loss`, `/ece`; empty if the split is."""
+        """`name/accuracy`, `/f1_macro`, `/loss`, `/ece`; empty if the split is.
+
+        Of several labels each, an example is right if all are, and `name/f1_micro` comes
+        too.
+        """
         if not len(split):
             return {}
-        scores = classification_scores(split.labels, self.probabilities(split.rows))
+        labels, probabilities = split.labels, self.probabilities(split.rows)
+        chosen = self.model.decision.chosen(probabilities)
+        if self.model.multi_label:
+            scores = multi_label_scores(labels, probabilities, chosen)
+        else:
+            scores = classification_scores(labels, probabilities, chosen)
         return {f"{name}/{metric}": value for metric, value in scores.items()}

@@ -40,6 +40,7 @@ def build_classifier(
     check_choice("model.vectors", fields.vectors, ("random", "glove"))
     kind = MODELS[fields.name]
     arguments = {name: fields[name] for name in _arguments(kind) if name in fields}
+    arguments["multi_label"] = config.data.multi_label
     if fields.vectors == "random":
         model = _construct(kind, len(vocabulary), classes, arguments)
         return model, "Word vectors are drawn at random and trained."

@@ -19,7 +19,13 @@ from kerasdl.training.loop import TrainingLoop
 from kerasdl.training.optimization import make_optimizer, make_schedule
 from kerasdl.training.precision import scaling_losses
 from kerasdl.training.steps import TrainingSteps
-from kerasdl.training.text_corpus import BATCH_SIGNATURE, SCORE_BATCH, TextCorpus
+from kerasdl.training.text_corpus import (
+    BATCH_SIGNATURE,
+    IDS_SIGNATURE,
+    MULTI_LABEL_SIGNATURE,
+    SCORE_BATCH,
+    TextCorpus,
+)
 from kerasdl.training.workdir import Workdir
 
 # Training steps in one call of their graph.
@@ -87,7 +93,7 @@ def pretrain(
 
     measure = tf.function(
         lambda ids: language_model(ids, training=False),
-        input_signature=[BATCH_SIGNATURE[0]],
+        input_signature=[IDS_SIGNATURE],
     )
 
     def evaluate() -> dict[str, float]:
@@ -118,7 +124,7 @@ def pretrain(
             language_model,
             optimizer,
             loss,
-            BATCH_SIGNATURE,
+            MULTI_LABEL_SIGNATURE if model.multi_label else BATCH_SIGNATURE,
             STEPS_PER_CALL,
             weight=lambda ids, _: tf.math.count_nonzero(ids),
             precision=config.precision,

@@ -8,7 +8,7 @@ from kerasdl.metrics.classification import (
     confusion_matrix,
     label_confusions,
     log_loss,
-    several_label_scores,
+    multi_label_scores,
 )
 
 LABELS = np.array([0, 0, 0, 1, 1, 2])
@@ -82,14 +82,14 @@ def test_a_probability_of_zero_is_a_large_but_finite_loss():
     assert 20 < log_loss(np.array([1]), np.array([[1.0, 0.0]])) < 40
 
 
-def test_scores_of_several_labels_are_scikit_learns():
+def test_scores_of_multi_label_are_scikit_learns():
     from sklearn import metrics
 
     random = np.random.default_rng(0)
     probabilities = random.random((40, 3))
     labels = (random.random((40, 3)) < probabilities).astype(int)
     given = probabilities >= [0.3, 0.5, 0.6]
-    scores = several_label_scores(labels, probabilities, given)
+    scores = multi_label_scores(labels, probabilities, given)
     assert scores["accuracy"] == pytest.approx(metrics.accuracy_score(labels, given))
     for kind in ("micro", "macro"):
         expected = metrics.f1_score(labels, given, average=kind)

@@ -5,6 +5,9 @@ clauses joined by "but" the second counts, of two joined by "although" or "despi
 main one. Every adjective has its share of both labels, so a bag of words is near chance
 on much of it. In validation and test, aspects and opinions meet that never meet in
 training.
+
+With several labels each, a sentence has the topics of its clauses, and whether one of
+them complains.
 """
 
 from __future__ import annotations
@@ -14,11 +17,14 @@ import numpy as np
 from kerasdl.data.texts.dataset import LabelledTexts, TextDataset
 
 LABEL_NAMES = ("negative", "positive")
+MULTI_LABEL_NAMES = ("complaint", "food", "place", "service")
 
 _ASPECTS = (
     "food", "service", "staff", "pizza", "coffee", "room", "music", "location", "bread",
     "waiter", "menu", "dessert", "soup", "beer", "kitchen", "garden", "breakfast", "bar",
 )  # fmt: skip
+_PLACES = ("room", "music", "location", "garden", "bar")
+_SERVICES = ("service", "staff", "waiter", "kitchen")
 _POSITIVE = (
     "good", "great", "lovely", "fresh", "friendly", "excellent", "tasty", "clean",
     "charming", "pleasant", "superb", "fine",
@@ -63,7 +69,9 @@ NEGATED_SHARE = 0.35
 SIMPLE_SHARE = 0.4
 
 
-def generated_sentences(seed: int, *, train: int, val: int, test: int) -> TextDataset:
+def generated_sentences(
+    seed: int, *, train: int, val: int, test: int, multi_label: bool = False
+) -> TextDataset:
     """Draws the data set; the same seed and sizes give the same sentences.
 
     No sentence of one split stands in another.
@@ -71,6 +79,7 @@ def generated_sentences(seed: int, *, train: int, val: int, test: int) -> TextDa
     Args:
         seed: Of the draws.
         train, val, test: Sentences of each split.
+        multi_label: Whether a sentence has labels of `MULTI_LABEL_NAMES`.
     """
     seen: set[str] = set()
     splits = {}
@@ -79,23 +88,27 @@ def generated_sentences(seed: int, *, train: int, val: int, test: int) -> TextDa
     ):
         random = np.random.default_rng([seed, number])
         texts: list[str] = []
-        labels: list[int] = []
+        labels: list[int] | list[list[int]] = []
         while len(texts) < count:
-            text, label = _sentence(random, held_out=name != "train")
+            text, label, all_labels = _sentence(random, held_out=name != "train")
             if text not in seen:
                 seen.add(text)
                 texts.append(text)
-                labels.append(label)
-        splits[name] = LabelledTexts(texts, np.array(labels, np.int32))
-    return TextDataset(**splits, label_names=LABEL_NAMES)
+                labels.append(all_labels if multi_label else label)
+        shape = (len(texts), len(MULTI_LABEL_NAMES)) if multi_label else (len(texts),)
+        splits[name] = LabelledTexts(texts, np.array(labels, np.int32).reshape(shape))
+    names = MULTI_LABEL_NAMES if multi_label else LABEL_NAMES
+    return TextDataset(**splits, label_names=names)
 
 
 def _choose(random: np.random.Generator, items: tuple[str, ...]) -> str:
     return items[random.integers(len(items))]
 
 
-def _clause(random: np.random.Generator, positive: bool, held_out: bool) -> str:
-    """A clause whose opinion is positive or negative.
+def _clause(
+    random: np.random.Generator, positive: bool, held_out: bool
+) -> tuple[str, str]:
+    """A clause whose opinion is positive or negative, and its topic.
 
     Held-out clauses pair an aspect with an adjective that training never pairs it with.
     """
@@ -108,16 +121,22 @@ def _clause(random: np.random.Generator, positive: bool, held_out: bool) -> str:
             break
     frame = _choose(random, _NEGATED if negated else _PLAIN)
     opinion = frame.format(d=_choose(random, _DEGREES), a=adjectives[adjective])
-    return f"the {_ASPECTS[aspect]} {opinion}"
+    name = _ASPECTS[aspect]
+    topic = "place" if name in _PLACES else "service" if name in _SERVICES else "food"
+    return f"the {name} {opinion}", topic
 
 
-def _sentence(random: np.random.Generator, held_out: bool) -> tuple[str, int]:
+def _sentence(random: np.random.Generator, held_out: bool) -> tuple[str, int, list[int]]:
+    """A sentence, its one label, and 0 or 1 for each of several."""
     label = int(random.integers(2))
-    main = _clause(random, bool(label), held_out)
+    main, topic = _clause(random, bool(label), held_out)
     kind = random.random()
+    found = {topic} | ({"complaint"} if not label else set())
     if kind < SIMPLE_SHARE:
         text = main
     else:
-        other = _clause(random, not label, held_out)
+        other, topic = _clause(random, not label, held_out)
         text = _choose(random, _CONTRASTS).format(main=main, other=other)
-    return " ".join(f"{text} {_choose(random, _TIMES)} .".split()), label
+        found |= {topic, "complaint"}  # one of the two clauses complains
+    text = " ".join(f"{text} {_choose(random, _TIMES)} .".split())
+    return text, label, [int(name in found) for name in MULTI_LABEL_NAMES]

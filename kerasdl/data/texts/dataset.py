@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from kerasdl.data.decisions import SEPARATOR
 from kerasdl.data.splits import SPLITS, VALIDATION_SHARE
 from kerasdl.data.texts.lines import LineErrors
 from kerasdl.data.vocabulary import check_class_names
@@ -25,7 +26,7 @@ class LabelledTexts:
 
     Attributes:
         texts: N texts in file order.
-        labels: int32 (N,), the class of each.
+        labels: int32 (N,), the class of each; of several labels each 0 or 1, (N, K).
     """
 
     texts: Sequence[str]
@@ -58,7 +59,10 @@ class TextDataset:
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """A text with its label as it was spelt, and where: file and line."""
+    """A text with its label as it was spelt, and where: file and line.
+
+    Several labels stand in one, with `|` between them.
+    """
 
     where: str
     label: str
@@ -74,16 +78,22 @@ class TextCollector:
             of the training split, in numerical order if all are numbers, else by code
             points.
         errors: What becomes of a bad line.
+        multi_label: Whether a text has several labels, or none.
 
     Attributes:
-        errors: As above.
+        errors, multi_label: As above.
         notes: The lines of `TextDataset.notes` so far.
     """
 
     def __init__(
-        self, source: str, labels: Sequence[str] = (), errors: LineErrors | None = None
+        self,
+        source: str,
+        labels: Sequence[str] = (),
+        errors: LineErrors | None = None,
+        multi_label: bool = False,
     ) -> None:
         self.source = source
+        self.multi_label = multi_label
         self.errors = errors or LineErrors()
         self.notes: list[str] = []
         self._labels = tuple(labels)
@@ -91,10 +101,17 @@ class TextCollector:
 
     def add(self, split: str, record: Record) -> None:
         """Adds a record to a split; one with a label that may not be is a bad line."""
-        if self._labels and record.label not in self._labels:
+        if self._labels and not set(self.labels_of(record)) <= set(self._labels):
             self._report_label(record, self._labels)
             return
         self._records[split].append(record)
+
+    def labels_of(self, record: Record) -> list[str]:
+        """The labels of a record: one, or of several those between the separators."""
+        if not self.multi_label:
+            return [record.label]
+        parts = (part.strip() for part in record.label.split(SEPARATOR))
+        return [part for part in parts if part]
 
     def expect_labels(self, labels: Sequence[str]) -> None:
         """Sets the labels that there may be, if none were given."""
@@ -116,9 +133,14 @@ class TextCollector:
         digests = [hashlib.sha256(record.text.encode()).digest() for record in train]
         threshold = sorted(digests)[max(1, round(VALIDATION_SHARE * len(train))) - 1]
         # No label is left without a training text.
-        kept = {r.label for r, d in zip(train, digests, strict=True) if d > threshold}
+        kept = {
+            label
+            for record, digest in zip(train, digests, strict=True)
+            for label in self.labels_of(record)
+            if digest > threshold
+        }
         held = [
-            digest <= threshold and record.label in kept
+            digest <= threshold and kept.issuperset(self.labels_of(record))
             for record, digest in zip(train, digests, strict=True)
         ]
         if not any(held):
@@ -160,7 +182,11 @@ class TextCollector:
             raise InputError(
                 f"{self.source}: expected labelled texts to train on, got none{hint}"
             )
-        names = self._labels or sort_labels({record.label for record in train})
+        names = self._labels or sort_labels(
+            {label for record in train for label in self.labels_of(record)}
+        )
+        if not names:
+            raise InputError(f"{self.source}: expected a label of some text, got none")
         if len(names) < 2:
             raise InputError(
                 f"{self.source}: expected two labels or more, got {shown(names[0])} alone"
@@ -180,11 +206,16 @@ class TextCollector:
     ) -> LabelledTexts:
         known = []
         for record in records:
-            if record.label in classes:
+            if classes.keys() >= set(self.labels_of(record)):
                 known.append(record)
             else:
                 self._report_label(record, tuple(classes))
-        labels = np.array([classes[record.label] for record in known], np.int32)
+        if self.multi_label:
+            labels = np.zeros((len(known), len(classes)), np.int32)
+            for row, record in zip(labels, known, strict=True):
+                row[[classes[label] for label in self.labels_of(record)]] = 1
+        else:
+            labels = np.array([classes[record.label] for record in known], np.int32)
         return LabelledTexts([record.text for record in known], labels)
 
     def _report_label(self, record: Record, names: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from kerasdl.data.decisions import SEPARATOR
 from kerasdl.data.splits import split_named
 from kerasdl.data.texts.dataset import (
     MAX_LABEL_CHARACTERS,
@@ -34,6 +35,7 @@ def read_texts(
     text_column: str,
     label_column: str,
     labels: Sequence[str] = (),
+    multi_label: bool = False,
     skip_bad_lines: bool = False,
     tfds_folder: str = "",
 ) -> TextDataset:
@@ -49,6 +51,10 @@ def read_texts(
     `__label__NAME sentence`. A table has a header that names its columns; without a
     header, columns are given by their numbers, counted from 1.
 
+    Where a text has several labels, they stand in one field with `|` between them
+    (`1|4 sentence`), or as fastText has it, `__label__A __label__B sentence`. A text with
+    none has an empty field, a line of it begins with `|`.
+
     Args:
         root: The folder, the file, or `tfds:NAME`.
         test: A file that is the test split instead of what the set has.
@@ -56,15 +62,22 @@ def read_texts(
         label_column: Likewise, with the label.
         labels: The labels that there may be, in the order of their classes; none: those
             of the training split.
+        multi_label: Whether a text has several labels, or none.
         skip_bad_lines: Whether bad lines are skipped and counted, or end the run.
         tfds_folder: Where TFDS keeps prepared sets; "" for its usual one.
 
     Raises:
-        InputError: What is named cannot be read, or a line is bad and not to be skipped.
+        InputError: What is named cannot be read, or a line is bad and not to be skipped;
+            or several labels are wanted of a TFDS set, which has one.
     """
-    collector = TextCollector(root, labels, LineErrors(skip_bad_lines))
+    collector = TextCollector(root, labels, LineErrors(skip_bad_lines), multi_label)
     columns = (text_column, label_column)
     if root.startswith(PREFIX):
+        if multi_label:
+            raise InputError(
+                "--config.data.multi_label must be false for a TFDS set, whose texts "
+                f"have one label each, got true with {root!r}."
+            )
         from kerasdl.data.texts.tfds_sets import read_tfds
 
         read_tfds(root.removeprefix(PREFIX), collector, *columns, tfds_folder)
@@ -75,7 +88,7 @@ def read_texts(
             _read_into(collector, split, path, *columns)
     if test:
         collector.drop("test")
-        for _, record in read_labelled(Path(test), collector.errors, *columns):
+        for _, record in read_labelled(Path(test), collector, *columns):
             collector.add("test", record)
     collector.hold_out_validation()
     return collector.dataset()
@@ -112,7 +125,7 @@ def _files(root: Path) -> dict[str, Path]:
 def _read_into(
     collector: TextCollector, split: str, path: Path, text: str, label: str
 ) -> None:
-    for row_split, record in read_labelled(path, collector.errors, text, label):
+    for row_split, record in read_labelled(path, collector, text, label):
         named = split_named(row_split) if row_split else split
         if named is None:
             collector.errors.report(
@@ -124,17 +137,21 @@ def _read_into(
 
 
 def read_labelled(
-    path: Path, errors: LineErrors, text_column: str, label_column: str
+    path: Path, collector: TextCollector, text_column: str, label_column: str
 ) -> Iterator[tuple[str, Record]]:
     """The records of one file, with the split that a table names for each, or "".
 
+    The collector says whether a text has several labels, and what becomes of a bad line.
+
     Raises:
         InputError: The file cannot be read, has another ending, a table lacks a column,
-            or a line is bad and `errors` does not skip it.
+            or a line is bad and not to be skipped.
     """
+    errors = collector.errors
     suffix = path.suffix.lower()
     if suffix == LINE_SUFFIX:
-        records = _label_lines(path, errors)
+        read_lines_of = _multi_label_lines if collector.multi_label else _label_lines
+        records = read_lines_of(path, errors)
     elif suffix in TABLE_SUFFIXES:
         records = _table_rows(path, errors, text_column, label_column)
     else:
@@ -143,12 +160,13 @@ def read_labelled(
             f"{shown(path.name)}"
         )
     for split, record in records:
-        if not record.label:
+        longest = max(map(len, collector.labels_of(record)), default=0)
+        if not record.label and not collector.multi_label:
             errors.report(f"{record.where}: expected a label, got none")
-        elif len(record.label) > MAX_LABEL_CHARACTERS:
+        elif longest > MAX_LABEL_CHARACTERS:
             errors.report(
                 f"{record.where}: expected a label of at most {MAX_LABEL_CHARACTERS} "
-                f"characters, got {len(record.label)}"
+                f"characters, got {longest}"
             )
         elif len(record.label.splitlines()) > 1:
             errors.report(
@@ -160,21 +178,28 @@ def read_labelled(
             yield split, record
 
 
+def _first_word(line: str) -> tuple[str, str]:
+    """What stands before the first space or tab of a line, and what stands after it."""
+    label, _, text = line.lstrip(" \t").partition(" ")
+    if "\t" in label:
+        label, _, text = line.lstrip(" \t").partition("\t")
+    return label, text
+
+
 def _label_lines(path: Path, errors: LineErrors) -> Iterator[tuple[str, Record]]:
     """`LABEL sentence` lines; the first says whether they are fastText's."""
     is_fasttext: bool | None = None
     for number, line in read_lines(path, errors):
         where = f"{path}: line {number}"
-        label, _, text = line.lstrip(" \t").partition(" ")
-        if "\t" in label:
-            label, _, text = line.lstrip(" \t").partition("\t")
+        label, text = _first_word(line)
         if is_fasttext is None:
             is_fasttext = label.startswith(FASTTEXT_PREFIX)
         name = label.removeprefix(FASTTEXT_PREFIX)
         if is_fasttext and (name == label or text.lstrip().startswith(FASTTEXT_PREFIX)):
             errors.report(
                 f"{where}: expected a line to begin with one label, {FASTTEXT_PREFIX} "
-                f"and a name, got {shown(line)}"
+                f"and a name, got {shown(line)} (several labels need "
+                "--config.data.multi_label=true)"
             )
         elif not is_fasttext and not is_number(label):
             errors.report(
@@ -183,6 +208,27 @@ def _label_lines(path: Path, errors: LineErrors) -> Iterator[tuple[str, Record]]
             )
         else:
             yield "", Record(where, name, text)
+
+
+def _multi_label_lines(path: Path, errors: LineErrors) -> Iterator[tuple[str, Record]]:
+    """`1|4 sentence` or `__label__A __label__B sentence` lines; `| sentence` of none."""
+    for number, line in read_lines(path, errors):
+        where = f"{path}: line {number}"
+        label, text = _first_word(line)
+        names = []
+        while label.startswith(FASTTEXT_PREFIX):
+            names.append(label.removeprefix(FASTTEXT_PREFIX))
+            line, (label, text) = text, _first_word(text)
+        if names:
+            yield "", Record(where, SEPARATOR.join(names), line)
+        elif all(is_number(part) or not part for part in label.split(SEPARATOR)):
+            yield "", Record(where, label, text)
+        else:
+            errors.report(
+                f"{where}: expected a line to begin with its labels, numbers with "
+                f"{SEPARATOR} between them or {FASTTEXT_PREFIX} and a name each, got "
+                f"{shown(label)}"
+            )
 
 
 def _table_rows(

@@ -13,7 +13,8 @@ def word_effects(
 ) -> np.ndarray:
     """The effect of each word on the score of a class.
 
-    With s the class's logit (against the mean of the logits if there are several) and
+    With s the class's logit (against the mean of the logits if one of three or more
+    classes is chosen) and
     E the table of word vectors, a word v has the effect ∂s/∂E_v · E_v: to first order
     what s would lose without it. Where v stands k times each place gets a k-th.
 
@@ -36,7 +37,9 @@ def word_effects(
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(tables)
             logits = model(tf.constant(sentence[np.newaxis]), training=False)[0]
-            if model.classes == 2:
+            if model.multi_label:
+                score = logits[label]
+            elif model.classes == 2:
                 score = logits[0] if label == 1 else -logits[0]
             else:
                 score = logits[label] - tf.reduce_mean(logits)
