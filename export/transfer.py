@@ -89,7 +89,7 @@ class TransferJob(PictureJob):
 
     def graph(self, images: tf.Tensor, model: Any) -> dict[str, tf.Tensor]:
         """The probabilities of the classes."""
-        return {"probabilities": tf.nn.softmax(model(images, training=False))}
+        return {"probabilities": model.probabilities(images)}
 
     def named(self, numbers: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """The same, and the name of the most probable class."""

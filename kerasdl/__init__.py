@@ -20,6 +20,7 @@ __all__ = [
     "ops",
     "style",
     "train",
+    "tuning",
     "weights",
 ]
 __version__ = "0.1.0"

@@ -17,7 +17,9 @@ def get_config() -> ConfigDict:
     config.distribute = "none"
     # Of training steps; or mixed_bfloat16, mixed_float16 (for GPUs that lack bfloat16).
     config.precision = "float32"
-    config.mode = "freeze"  # the head alone is trained; "finetune": the network too
+    # freeze: the head alone is trained; finetune: the network too; linear, prototype: the
+    # head is computed from the features at once, for few pictures a class.
+    config.mode = "freeze"
 
     config.data = ConfigDict()
     config.data.root = ""  # folder of class folders, or "tfds:NAME"; "": drawn shapes
@@ -35,6 +37,10 @@ def get_config() -> ConfigDict:
     config.augment.flip = True  # mirror every other picture
     config.augment.colour = 0.0  # jitter of brightness, contrast and saturation
     config.augment.variants = 2  # views of a picture when features are cached
+    config.augment.rand_operations = 0  # of RandAugment, for each picture
+    config.augment.rand_strength = 9.0  # of these operations, up to 10
+    config.augment.mixup = 0.0  # α of mixup, of "finetune"; 0: none
+    config.augment.cutmix = 0.0  # α of CutMix, of "finetune"; 0: none
 
     config.model = ConfigDict()
     config.model.backbone = "efficientnet_lite0"  # or one of list_backbones()
@@ -42,6 +48,7 @@ def get_config() -> ConfigDict:
     config.model.dropout = 0.0  # on the features, before the head
     config.model.freeze = "none"  # of "finetune": none, all, stages:N or regex:PATTERN
     config.model.update_batch_norm = True  # statistics of layers that are not frozen
+    config.model.mirrored = False  # answers are means over a picture and its mirror image
 
     config.weights = ""  # the backbone's weights from a file; "": those it ships with
     config.cache_features = True  # of "freeze": features once per picture and view
@@ -52,14 +59,24 @@ def get_config() -> ConfigDict:
     config.optimizer = "adamw"  # or "sgd"
     config.learning_rate = 1e-2  # at the start
     config.momentum = 0.9  # of "sgd"
-    config.schedule = "cosine"  # to 0 over `epochs`; or "step"
-    config.warmup = 0.0  # epochs, of "cosine"
+    config.lr_find = "none"  # report: draw losses by rate first; use: train at the best
+    config.layer_decay = 1.0  # rate of a group of layers over that of the group behind it
+    config.unfreeze_every = (
+        0  # epochs; of "finetune": the head, then one group more; 0: all
+    )
+    config.ema = 0.0  # the past's weight in the average of weights that is kept; 0: none
+    config.schedule = "cosine"  # to 0 over `epochs`; "step" or "one_cycle"
+    config.warmup = 0.0  # epochs, of "cosine" and "one_cycle"
     config.rate_decay = 0.1  # of "step", each `decay_every` epochs
     config.decay_every = 7  # epochs
     config.weight_decay = 0.0  # of kernels, not of biases and BatchNorm
     config.clip_norm = 0.0  # of the whole gradient; 0: none
     config.label_smoothing = 0.0  # share of each target that is spread over all classes
     config.class_weights = "none"  # or "balanced"
+    # Of probabilities, by one temperature: folds: fitted by cross-validation inside the
+    # training pictures, each fold trained anew; val: on the validation pictures.
+    config.calibration = "none"
+    config.calibration_folds = 5
     config.monitor = "val/loss"  # chooses the epoch that is kept
     config.patience = 0  # epochs without a better one before stopping; 0: never
 

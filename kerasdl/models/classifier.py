@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from kerasdl.errors import InputError
 from kerasdl.models.fused_batch_norm import with_fused_batch_norm
+from kerasdl.models.layer_groups import layer_groups
 
 BACKBONE = "backbone"
 HEAD = "head"
@@ -36,6 +37,7 @@ class ImageClassifier(keras.Model):
             with fused BatchNorm layers becomes the layer `backbone`.
         classes: K, at least 2.
         dropout: the share of the features that training drops before the head.
+        mirrored: whether `probabilities` is the mean over a picture and its mirror image.
 
     Call arguments:
         images: RGB (N, S, S, 3) in 0..255.
@@ -52,6 +54,7 @@ class ImageClassifier(keras.Model):
         backbone: keras.Model,
         classes: int,
         dropout: float = 0.0,
+        mirrored: bool = False,
         name: str = "image_classifier",
     ) -> None:
         if classes < 2:
@@ -85,6 +88,28 @@ class ImageClassifier(keras.Model):
         super().__init__(images, head(backbone(images)), name=name)
         self.classes = classes
         self.dropout = dropout
+        self.mirrored = mirrored
+
+    def probabilities(self, images: tf.Tensor) -> tf.Tensor:
+        """What the model answers for pictures.
+
+        Args:
+            images: As for a call.
+
+        Returns:
+            float32 (N, K).
+        """
+        answers = tf.nn.softmax(self(images, training=False))
+        if self.mirrored:
+            mirror = tf.reverse(images, axis=[2])
+            answers = (answers + tf.nn.softmax(self(mirror, training=False))) / 2
+        return answers
+
+    def scale_logits(self, factor: float) -> None:
+        """Multiplies all logits to come, by the weights of the linear head."""
+        logits = self.get_layer(HEAD).get_layer("logits")
+        for variable in (logits.kernel, logits.bias):
+            variable.assign(variable * factor)
 
     def get_config(self):
         """The constructor's arguments; the backbone as Keras serialises it."""
@@ -92,6 +117,7 @@ class ImageClassifier(keras.Model):
             "backbone": keras.saving.serialize_keras_object(self.get_layer(BACKBONE)),
             "classes": self.classes,
             "dropout": self.dropout,
+            "mirrored": self.mirrored,
             "name": self.name,
         }
 
@@ -112,16 +138,9 @@ def image_size(classifier: keras.Model) -> int:
 def stages(backbone: keras.Model) -> list[list[keras.layers.Layer]]:
     """The layers with weights, in groups of equal resolution, from the input on.
 
-    A stage ends where the grid is halved: EfficientNet-Lite0 and ResNet-18 have five.
+    EfficientNet-Lite0 and ResNet-18 have five; see `layer_groups`.
     """
-    side = backbone.input_shape[1]
-    groups: dict[int, list[keras.layers.Layer]] = {}
-    for layer in backbone.layers:
-        shape = layer.output.shape
-        if layer.weights and len(shape) == 4:
-            halvings = round(math.log2(side / max(1, shape[1])))
-            groups.setdefault(halvings, []).append(layer)
-    return [groups[key] for key in sorted(groups)]
+    return layer_groups(backbone)
 
 
 def freeze(backbone: keras.Model, spec: str) -> list[str]:

@@ -193,8 +193,7 @@ class TrainedClassifier(Predictor):
         Args:
             images: Prepared pictures, uint8 or float32 (N, S, S, 3).
         """
-        logits = self.model(tf.cast(images, tf.float32), training=False)
-        return tf.nn.softmax(logits).numpy()
+        return self.model.probabilities(tf.cast(images, tf.float32)).numpy()
 
 
 class TrainedTextClassifier(Predictor):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -51,6 +51,7 @@ def classification_sections(
     probabilities: np.ndarray,
     names: Sequence[str],
     root: Path,
+    uncalibrated: np.ndarray | None = None,
 ) -> tuple[Section, Section]:
     """The sections on classes and on calibration; draws confusion.png, calibration.png.
 
@@ -60,10 +61,15 @@ def classification_sections(
         probabilities: float (N, K).
         names: Of the K classes.
         root: The run's folder.
+        uncalibrated: float (N, K), the probabilities before they were calibrated, if they
+            were.
     """
     confusion = confusion_matrix(labels, probabilities.argmax(axis=1), len(names))
     matrix = confusion_chart(confusion, names)
-    calibrated = calibration_chart(calibration(labels, probabilities))
+    lines = {"model": calibration(labels, probabilities)}
+    if uncalibrated is not None:
+        lines["before calibration"] = calibration(labels, uncalibrated)
+    calibrated = calibration_chart(lines)
     save_charts([matrix], root / "confusion.png")
     save_charts([calibrated], root / "calibration.png")
     classes = Section(
@@ -112,32 +118,31 @@ def confusion_chart(confusion: np.ndarray, names: Sequence[str]) -> Chart:
     return Chart("Confusion matrix", draw, (side + 0.8, side))
 
 
-def calibration_chart(figures: Calibration) -> Chart:
+def calibration_chart(lines: Mapping[str, Calibration]) -> Chart:
     """Accuracy against confidence, and how many predictions have which.
 
     Args:
-        figures: From `kerasdl.metrics.classification.calibration`.
+        lines: By what the legend calls each, on bins that are the same for all.
     """
 
     def draw(figure: FigureBase) -> None:
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-        start, known = figures.edges[0], figures.count > 0
-        upper.plot([start, 1], [start, 1], color="0.6", linestyle=":", label="calibrated")
-        upper.plot(
-            figures.confidence[known],
-            figures.accuracy[known],
-            color=COLOURS[0],
-            marker="o",
-            label=f"model (expected error {figures.expected_error:.3f})",
-        )
+        for index, (name, figures) in enumerate(lines.items()):
+            start, known = figures.edges[0], figures.count > 0
+            if not index:
+                grey = {"color": "0.6", "linestyle": ":"}
+                upper.plot([start, 1], [start, 1], **grey, label="calibrated")
+            upper.plot(
+                figures.confidence[known],
+                figures.accuracy[known],
+                color=COLOURS[index],
+                marker="o",
+                label=f"{name} (expected error {figures.expected_error:.3f})",
+            )
+            lower.stairs(
+                figures.count, figures.edges, fill=not index, color=COLOURS[index]
+            )
         tidy(upper, "", "accuracy")
-        lower.bar(
-            figures.edges[:-1],
-            figures.count,
-            width=np.diff(figures.edges),
-            align="edge",
-            color=COLOURS[0],
-        )
         lower.set_yscale("symlog")
         tidy(lower, "confidence: probability of the predicted class", "predictions")
 

@@ -92,7 +92,7 @@ class Chart:
 
 
 def save_charts(charts: Sequence[Chart], path: Path) -> None:
-    """Draws charts side by side into one PNG file."""
+    """Draws charts side by side into one PNG or SVG file."""
     charts = charts or [Chart("nothing to draw", lambda figure: None)]
     width, height = sum(c.size[0] for c in charts), max(c.size[1] for c in charts)
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -105,9 +105,10 @@ def save_charts(charts: Sequence[Chart], path: Path) -> None:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Writes `figure` to `path` as PNG, whole or not at all."""
+    """Writes `figure` to `path`, as its ending says, whole or not at all."""
+    form = path.suffix.removeprefix(".")
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120, bbox_inches="tight")
+        figure.savefig(temporary, format=form, dpi=120, bbox_inches="tight")
 
 
 def column(
@@ -204,3 +205,31 @@ def learning_curves(
                 line_chart(drawn, key, title, logarithmic=logarithmic, marked=marked)
             )
     return charts
+
+
+def rate_chart(
+    rates: Sequence[float],
+    losses: Sequence[float],
+    smoothed: Sequence[float],
+    marked: Mapping[str, float],
+) -> Chart:
+    """The loss at learning rates that grew from step to step.
+
+    Args:
+        rates: Of the M steps.
+        losses: Of each step's minibatch.
+        smoothed: The same, smoothed.
+        marked: Rates to mark by a vertical line, by what the legend calls them.
+    """
+
+    def draw(figure: FigureBase) -> None:
+        axis = figure.subplots()
+        axis.plot(rates, losses, color=COLOURS[0], alpha=0.35, label="minibatch")
+        axis.plot(rates, smoothed, color=COLOURS[0], label="smoothed")
+        for colour, (name, rate) in zip(COLOURS[1:], marked.items(), strict=False):
+            label = f"{name}: {rate:.2g}"
+            axis.axvline(rate, color=colour, linestyle="--", label=label)
+        axis.set_xscale("log")
+        tidy(axis, "learning rate", "loss")
+
+    return Chart("Loss by learning rate", draw)

@@ -16,7 +16,7 @@ from kerasdl.reports.classification import (
     overlay,
 )
 from kerasdl.reports.comparison import ComparedRun, comparison_section
-from kerasdl.reports.curves import learning_curves, save_charts
+from kerasdl.reports.curves import Chart, learning_curves, save_charts
 from kerasdl.reports.page import Grid, Outcome, Report, Section
 from kerasdl.reports.samples import Sample, save_sample_grid
 from kerasdl.runs import flatten
@@ -25,6 +25,19 @@ COMPARED = (
     "val/accuracy_before", "val/accuracy", "val/accuracy_last", "val/loss", "val/ece",
     "test/accuracy", "seconds", "parameters",
 )  # fmt: skip
+
+
+# What the figures on calibration rest on.
+_CALIBRATED = {
+    "folds": (
+        "Probabilities are calibrated by one temperature, fitted by cross-validation "
+        "inside the training pictures; the head's weights are divided by it.",
+    ),
+    "val": (
+        "Probabilities are calibrated by one temperature, fitted on the validation "
+        "pictures: their loss and calibration error flatter it.",
+    ),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +51,8 @@ class ShownSplit:
         probabilities: float32 (N, K).
         heat: Takes indices and a class for each; gives the pictures as the network sees
             them, uint8 (M, S, S, 3), and their Grad-CAM maps, float (M, h, w) in 0..1.
+        uncalibrated: As `probabilities`, before they were calibrated; None if they were
+            not.
     """
 
     name: str
@@ -45,6 +60,7 @@ class ShownSplit:
     class_names: Sequence[str]
     probabilities: np.ndarray
     heat: Callable[[Sequence[int], np.ndarray], tuple[np.ndarray, np.ndarray]]
+    uncalibrated: np.ndarray | None = None
 
     def sample(self, index: int, image: np.ndarray | None = None) -> Sample:
         """A picture with its prediction and its label; `image` in its place if given."""
@@ -79,6 +95,7 @@ def report_transfer(
     copies: Mapping[str, int],
     trained_layers: tuple[int, int],
     size: int,
+    rates: Chart | None = None,
 ) -> Report:
     """Draws the run's pictures.
 
@@ -90,11 +107,12 @@ def report_transfer(
         copies: How many of a split's pictures are training pictures too.
         trained_layers: How many layers of the backbone were trained, of how many.
         size: Side of the network's input, in pixels.
+        rates: Losses by learning rate, if they were swept.
     """
     config, root = outcome.config, outcome.root
     counts, labels, names = config["report"], shown.pictures.labels, shown.class_names
     classes, calibrated = classification_sections(
-        shown.name, labels, shown.probabilities, names, root
+        shown.name, labels, shown.probabilities, names, root, shown.uncalibrated
     )
     curves = learning_curves(
         outcome.rows,
@@ -139,6 +157,9 @@ def report_transfer(
         ),
         calibrated,
     ]
+    if rates is not None:
+        text = "The rate grew at every step of a trial before training."
+        sections.append(Section("Learning rate", text, charts=[rates]))
     if others:
         this = ComparedRun(
             "transfer", flatten(config), outcome.metrics, outcome.rows, root
@@ -204,6 +225,7 @@ def _notes(
         f"Preprocessing, inside the model: {given}; pictures of {size} pixels, evaluated "
         f"by `{config['data']['preparation']}`.",
         f"{trained} of {layers} layers of the backbone were trained.",
+        *_CALIBRATED.get(config["calibration"], ()),
         "val/accuracy is the best epoch's, chosen on the very split that it is reported "
         "on: val/accuracy_last, and a test split if there is one, are free of that.",
         *(

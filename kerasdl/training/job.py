@@ -58,6 +58,8 @@ class Objective:
         jit_compile: Whether XLA compiles the whole step.
         weight: See `kerasdl.training.steps.make_train_step`.
         inputs: From a batch to what the model takes, where `memory_horizon` measures.
+        changes: Called with each epoch (counted from 0) before it; may change which
+            variables are trained, and says whether it did.
     """
 
     model: keras.Model
@@ -69,6 +71,7 @@ class Objective:
     jit_compile: bool = False
     weight: Callable[..., tf.Tensor] = count_examples
     inputs: Callable[[Any], Any] = operator.itemgetter(0)
+    changes: Callable[[int], bool] = lambda epoch: False
 
     def steps(
         self, optimizer: keras.optimizers.Optimizer, precision: str
@@ -182,6 +185,11 @@ class Job:
             monitor=self.monitor,
             patience=self.config.get("patience", 0),
             name=self.label,
+            begin_epoch=lambda epoch: (
+                objective.steps(optimizer, precision)
+                if objective.changes(epoch)
+                else None
+            ),
         )
         progress = loop.run()
         return Outcome(

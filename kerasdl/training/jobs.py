@@ -159,6 +159,37 @@ def _check_sequence(config: ConfigDict) -> None:
         )
 
 
+def _check_transfer(config: ConfigDict) -> None:
+    """Checks fields of a transfer config that depend on each other.
+
+    Raises:
+        InputError: Two of them do not go together.
+    """
+    whole, stepped = config.mode == "finetune", config.mode in ("finetune", "freeze")
+    single = config.distribute == "none"
+    cached = config.mode == "freeze" and config.cache_features
+    augment = config.augment
+    for name, on, fits, rule in (
+        ("unfreeze_every", config.unfreeze_every, whole, "0 unless mode is finetune"),
+        ("layer_decay", config.layer_decay != 1, whole, "1 unless mode is finetune"),
+        ("lr_find", config.lr_find != "none", stepped, "none if no steps are taken"),
+        ("ema", config.ema, stepped, "0 if no steps are taken"),
+        ("augment.mixup", augment.mixup, stepped and not cached, _UNCACHED),
+        ("augment.cutmix", augment.cutmix, stepped and not cached, _UNCACHED),
+        ("ema", config.ema, single, "0 on several replicas"),
+        ("calibration", config.calibration == "folds", single, "none or val on several replicas"),
+    ):
+        if on and not fits:
+            given = flatten(config.to_dict())[name]
+            raise InputError(f"--config.{name} must be {rule}, got {given!r}.")
+    if config.calibration_folds < 2:
+        raise InputError(
+            "--config.calibration_folds must be at least 2, got "
+            f"{config.calibration_folds}."
+        )
+
+
+_UNCACHED = "0 where the head sees cached features"
 _COMMON = ("epochs", "batch_size", "learning_rate")
 
 JOBS = {
@@ -206,25 +237,32 @@ JOBS = {
             "kerasdl.training.transfer",
             ("configs/transfer/default.py",),
             choices={
-                "mode": ("finetune", "freeze"),
+                "mode": ("finetune", "freeze", "linear", "prototype"),
+                "calibration": ("none", "folds", "val"),
+                "lr_find": ("none", "report", "use"),
                 "distribute": STRATEGIES,
                 "precision": PRECISIONS,
                 "optimizer": ("adamw", "sgd"),
-                "schedule": ("cosine", "step"),
+                "schedule": ("cosine", "step", "one_cycle"),
                 "class_weights": ("none", "balanced"),
                 "data.preparation": ("crop", "squash"),
                 "monitor": _CLASSIFICATION,
             },
             positive=(
                 *_COMMON, "augment.variants", "rate_decay", "decay_every",
-                "data.drawn_train",
+                "data.drawn_train", "layer_decay",
             ),
             not_negative=(
                 "data.drawn_val", "data.drawn_test", "warmup", "weight_decay",
                 "clip_norm", "probe_steps", "patience", "model.image_size",
-                "report.samples", "report.mistakes", "report.maps",
+                "report.samples", "report.mistakes", "report.maps", "unfreeze_every",
+                "augment.rand_operations", "augment.rand_strength", "augment.mixup",
+                "augment.cutmix",
             ),
-            shares=("model.dropout", "label_smoothing", "momentum", "data.val_share"),
+            shares=(
+                "model.dropout", "label_smoothing", "momentum", "data.val_share", "ema",
+            ),
+            check_more=_check_transfer,
         ),
         JobSpec(
             "text",

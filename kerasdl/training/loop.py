@@ -30,6 +30,7 @@ from kerasdl.training.checkpoint import (
 )
 from kerasdl.training.distribution import check_agreement
 from kerasdl.training.interrupts import Interrupted, SignalCatcher
+from kerasdl.training.optimization import averaged_weights, inner_optimizer
 from kerasdl.training.progress import epoch_line, say, track
 from kerasdl.training.steps import TrainingSteps
 from kerasdl.training.workdir import MetricsLog, Workdir
@@ -125,6 +126,8 @@ class TrainingLoop:
             state is chosen by; the smaller is the better for a loss.
         patience: Epochs without improvement after which training ends; 0 for never.
         name: What the lines of an epoch begin with, if several models train.
+        begin_epoch: Called with each epoch (counted from 0) before it; gives what takes
+            the steps from then on if other variables are trained, else None.
     """
 
     def __init__(
@@ -141,6 +144,7 @@ class TrainingLoop:
         monitor: str,
         patience: int = 0,
         name: str = "",
+        begin_epoch: Callable[[int], TrainingSteps | None] = lambda epoch: None,
     ) -> None:
         if not steps_per_epoch:
             raise InputError("the training split has no batch to train on.")
@@ -155,6 +159,7 @@ class TrainingLoop:
         self.monitor = monitor
         self.patience = patience
         self.name = name
+        self.begin_epoch = begin_epoch
         self.progress = Progress()
         self.log = MetricsLog(workdir)
         if not optimizer.built:
@@ -205,7 +210,8 @@ class TrainingLoop:
 
     def _restore_best(self) -> None:
         progress, path = self.progress, self.workdir.checkpoints / BEST
-        if progress.best_epoch == progress.epoch and not progress.step:
+        is_current = progress.best_epoch == progress.epoch and not progress.step
+        if is_current and not inner_optimizer(self.optimizer).use_ema:
             return  # it is the state that the model is in
         try:
             arrays, stored = read_arrays(path)
@@ -234,6 +240,8 @@ class TrainingLoop:
 
     def _run_epoch(self, signals: SignalCatcher) -> None:
         progress, started = self.progress, time.monotonic()
+        if (steps := self.begin_epoch(progress.epoch)) is not None:
+            self.take_steps, steps.signals = steps, signals
         what = f"{self.name} epoch {progress.epoch + 1}/{self.epochs}".lstrip()
         taken = progress.step  # before the run was interrupted
         if isinstance(self.batches, EpochBatches):
@@ -305,7 +313,8 @@ class TrainingLoop:
         row["train/parameter_norm"] = float(tf.linalg.global_norm(weights))
         if not math.isfinite(row["train/parameter_norm"]):
             self._refuse("norm of the weights", "end", row["train/parameter_norm"])
-        row.update(self.evaluate())
+        with averaged_weights(self.optimizer):
+            row.update(self.evaluate())
         progress.epoch += 1
         progress.step, progress.sums, progress.last = 0, {}, {}
         return row
@@ -326,11 +335,12 @@ class TrainingLoop:
         progress.rows.append(row)
         if is_best:
             progress.best, progress.best_epoch = row[self.monitor], progress.epoch
-            write_arrays(
-                self.workdir.checkpoints / BEST,
-                values_of(self.model.variables),
-                dataclasses.asdict(progress),
-            )
+            with averaged_weights(self.optimizer):
+                write_arrays(
+                    self.workdir.checkpoints / BEST,
+                    values_of(self.model.variables),
+                    dataclasses.asdict(progress),
+                )
         self.log.append(row)
         self._save_latest()
         say(epoch_line(what, row, self.monitor, is_best))

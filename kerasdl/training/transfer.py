@@ -25,6 +25,7 @@ from kerasdl.data.pictures.class_folders import (
     read_class_folders,
     read_test_folder,
 )
+from kerasdl.data.pictures.mixing import MixedBatches
 from kerasdl.data.pictures.tfds_sets import PREFIX, read_picture_tfds
 from kerasdl.data.vocabulary import class_names_to_bytes
 from kerasdl.errors import InputError
@@ -38,81 +39,58 @@ from kerasdl.models.classifier import (
     grad_cam,
     image_size,
 )
+from kerasdl.models.layer_groups import layer_groups
 from kerasdl.reports.comparison import ComparedRun
 from kerasdl.reports.page import Outcome, Report
 from kerasdl.reports.transfer import ShownSplit, report_transfer
+from kerasdl.training.calibration import fit_temperature
 from kerasdl.training.config import split_list
 from kerasdl.training.distribution import shard
 from kerasdl.training.job import Job, Objective
+from kerasdl.training.optimization import make_optimizer, make_schedule
+from kerasdl.training.progress import say
+from kerasdl.training.rate_sweep import sweep_rates
+from kerasdl.training.transfer_few import logistic_head, prototype_head
+from kerasdl.training.transfer_folds import cross_validate, take_all_steps
 from kerasdl.training.transfer_losses import (
     class_weights,
     fit_head,
     head_loss,
     picture_loss,
 )
+from kerasdl.training.transfer_parts import (
+    build_model,
+    load_dataset,
+    make_augmentation,
+    other_runs,
+)
 from kerasdl.training.transfer_splits import Scorer, SplitReader
-from kerasdl.training.workdir import Workdir
+from kerasdl.training.workdir import MetricsLog, Workdir
+from kerasdl.tuning.discriminative import DiscriminativeOptimizer, layer_rates
+from kerasdl.tuning.rate_finder import RateCurve
+from kerasdl.tuning.unfreezing import train_last, trained_groups
 
-
-def load_dataset(config: ConfigDict) -> PictureDataset:
-    """The data set that `config.data` names, or drawn shapes if it names none.
-
-    Raises:
-        InputError: A folder is missing, empty or not of this layout.
-    """
-    data = config.data
-    if data.root.startswith(PREFIX):
-        name = data.root.removeprefix(PREFIX)
-        dataset = read_picture_tfds(name, data.val_share, data.tfds_folder)
-    elif data.root:
-        dataset = read_class_folders(data.root, data.val_share)
-    else:
-        counts = (data.drawn_train, data.drawn_val, data.drawn_test)
-        dataset = drawn_shapes(config.seed, *counts)
-    if data.test:
-        test = read_test_folder(data.test, dataset.class_names)
-        dataset = dataclasses.replace(dataset, test=test)
-    return dataset
-
-
-def build_model(config: ConfigDict, classes: int) -> keras.Model:
-    """A pretrained backbone with an untrained head, the frozen parts frozen."""
-    model = config.model
-    backbone = build_backbone(
-        model.backbone,
-        size=model.image_size or None,
-        output="pooled",
-        weights=config.weights or "default",
-    )
-    classifier = ImageClassifier(backbone, classes, model.dropout)
-    spec = "all" if config.mode == "freeze" else model.freeze
-    freeze(classifier.get_layer(BACKBONE), spec)
-    return classifier
-
-
-def make_augmentation(config: ConfigDict, size: int) -> Augmentation:
-    """How training pictures are varied.
-
-    Raises:
-        InputError: A field of `config.augment` is out of range.
-    """
-    augment = config.augment
-    try:
-        return Augmentation(
-            size=size,
-            min_area=augment.min_area,
-            flip=augment.flip,
-            colour=augment.colour,
-            preparation=config.data.preparation,
-        )
-    except ValueError as error:
-        raise InputError(f"--config.augment: {error}") from error
+# Modes in which the head is computed from the features of the frozen network at once.
+COMPUTED = ("linear", "prototype")
 
 
 class TransferJob(Job):
-    """A picture classifier on a pretrained network: its head is trained, or all of it."""
+    """A picture classifier on a pretrained network: its head is trained, or all of it.
+
+    Args:
+        config: Checked by `kerasdl.training.jobs`.
+        dataset: The pictures; those that `config.data` names if it is None.
+    """
 
     name = "transfer"
+
+    def __init__(self, config: ConfigDict, dataset: PictureDataset | None = None) -> None:
+        super().__init__(config)
+        self._dataset = dataset
+        self._curve: RateCurve | None = None
+        # By one temperature; the probabilities of the split shown as they were without.
+        self._temperature: float | None = None
+        self._uncalibrated: np.ndarray | None = None
 
     def build(self) -> Objective:
         """Reads the pictures, scores the untrained head, and fits it if told to."""
@@ -125,11 +103,13 @@ class TransferJob(Job):
                 f"{config.distribute}."
             )
         self._others = other_runs(config.report.compare)
-        self.dataset = load_dataset(config)
+        self.dataset = self._dataset or load_dataset(config)
         self.notes += self.dataset.notes
         classes = len(self.dataset.class_names)
         self.model = build_model(config, classes)
-        cached = config.mode == "freeze" and config.cache_features
+        cached = config.mode in COMPUTED or (
+            config.mode == "freeze" and config.cache_features
+        )
         reader = SplitReader(self.model, config)
         self.splits = {
             name: reader.read(getattr(self.dataset, name), name, cached)
@@ -139,6 +119,7 @@ class TransferJob(Job):
         train, size = self.splits["train"], image_size(self.model)
         augmentation = make_augmentation(config, size)
         weights = class_weights(train.pictures.labels, classes, config.class_weights)
+        self._check_calibration()
         self.scorer = Scorer(self.model, config.data.preparation)
         self._before = {
             f"{name}/accuracy_before": scores[f"{name}/accuracy"]
@@ -160,10 +141,12 @@ class TransferJob(Job):
         cached: bool,
     ) -> Objective:
         config, train = self.config, self.splits["train"]
-        views = config.augment.variants if config.mode == "freeze" else 0
+        views = 0 if config.mode == "finetune" else config.augment.variants
+        classes = tf.TensorSpec((None,), tf.int32)
         if cached:
             model = self.model.get_layer(HEAD)
             features = reader.variants(train, augmentation, config.seed, views)
+            self._features = features
             batches = FeatureBatches(
                 features, train.pictures.labels, config.batch_size, config.seed, shard()
             )
@@ -179,12 +162,143 @@ class TransferJob(Job):
                 views,
                 shard(),
             )
+            if config.augment.mixup or config.augment.cutmix:
+                names, augment = self.dataset.class_names, config.augment
+                batches = MixedBatches(batches, len(names), augment.mixup, augment.cutmix)
+                classes = tf.TensorSpec((None, len(names)), tf.float32)
             inputs = tf.TensorSpec((None, size, size, 3), tf.uint8)
             update = config.model.update_batch_norm
             loss = picture_loss(self.model, weights, config.label_smoothing, update)
-        signature = (inputs, tf.TensorSpec((None,), tf.int32))
         self._trained = model.trainable_variables
-        return Objective(model, loss, batches, len(batches), signature)
+        self._groups = [
+            trained
+            for group in layer_groups(self.model)
+            if (trained := [layer for layer in group if layer.trainable])
+        ]
+        return Objective(
+            model,
+            loss,
+            batches,
+            len(batches),
+            (inputs, classes),
+            changes=self._unfreeze,
+        )
+
+    def _unfreeze(self, epoch: int) -> bool:
+        """Trains the groups of layers whose turn it is, and says whether that is new."""
+        every = self.config.unfreeze_every
+        return bool(every) and train_last(self._groups, trained_groups(epoch, every))
+
+    def _check_calibration(self) -> None:
+        labels = self.splits["train"].pictures.labels
+        kind, smallest = self.config.calibration, np.bincount(labels).min()
+        if kind == "folds" and smallest < 2:
+            raise InputError(
+                "--config.calibration must not be folds with a single training picture "
+                "of a class: nothing of it can be held out; got 'folds'."
+            )
+        if kind == "val" and not len(self.splits["val"]):
+            raise InputError(
+                "--config.calibration must not be val without validation pictures, got "
+                "'val'."
+            )
+
+    def schedule(self, steps_per_epoch: int) -> Any:
+        """The learning rate; the one that was found by trial if that is to be used."""
+        fields = self.config.to_dict()
+        if self._curve is not None and self.config.lr_find == "use":
+            fields["learning_rate"] = self._curve.suggestion
+        return make_schedule(ConfigDict(fields), steps_per_epoch)
+
+    def optimizer(self, rate: Any) -> keras.optimizers.Optimizer:
+        """The optimiser at a learning rate, smaller towards the input if told to."""
+        optimizer, decay = make_optimizer(self.config, rate), self.config.layer_decay
+        if decay == 1:
+            return optimizer
+        return DiscriminativeOptimizer(
+            optimizer, layer_rates(self.model, decay, self._groups)
+        )
+
+    def fit(self, workdir: Workdir, objective: Objective) -> Outcome:
+        """Finds a rate if told to, trains, and calibrates the probabilities."""
+        if self.config.lr_find != "none":
+            self._curve = sweep_rates(self, objective)
+            self._curve.save(workdir / "learning_rate.png")
+            say(f"learning rate suggested: {self._curve.suggestion:.2g}")
+        if self.config.mode in COMPUTED:
+            outcome = self._compute(workdir)
+        else:
+            outcome = super().fit(workdir, objective)
+        if self.config.calibration != "none":
+            self._calibrate()
+        return outcome
+
+    def fit_in_memory(self, objective: Objective) -> None:
+        """Trains to the last epoch, and leaves nothing but the model."""
+        if self.config.mode in COMPUTED:
+            self._compute_head()
+        else:
+            take_all_steps(self, objective)
+
+    def _compute(self, workdir: Workdir) -> Outcome:
+        started = time.monotonic()
+        self._compute_head()
+        loss = self.scorer.scores(self.splits["train"], "train")["train/loss"]
+        row = {"epoch": 1, "train/loss": loss, **self.evaluate()}
+        log = MetricsLog(workdir)
+        log.restore([])
+        log.append(row)
+        seconds = time.monotonic() - started
+        return Outcome(workdir.root, workdir.config, [row], 1, seconds)
+
+    def _compute_head(self) -> None:
+        views, _, width = self._features.shape
+        features = self._features.reshape(-1, width)
+        labels = np.tile(self.splits["train"].pictures.labels, views)
+        if self.config.mode == "linear":
+            kernel, bias = logistic_head(features, labels, self.config.seed)
+        else:
+            kernel, bias = prototype_head(features, labels)
+        self.model.get_layer(HEAD).set_weights([kernel, bias])
+
+    def _calibrate(self) -> None:
+        """Divides the logits by the temperature that suits held-out pictures best."""
+        config, val = self.config, self.splits["val"]
+        if config.calibration == "val":
+            logits, labels = self.scorer.logits(val), val.pictures.labels
+        else:
+            held = cross_validate(
+                self._uncalibrated_job,
+                dataclasses.replace(
+                    self.dataset, train=self.splits["train"].pictures.pictures
+                ),
+                config.calibration_folds,
+                config.seed,
+            )
+            logits, labels = held.logits, held.labels
+        self._temperature = fit_temperature(logits, labels)
+        say(f"calibrated by the temperature {self._temperature:.3f}")
+        self._uncalibrated = self.scorer.probabilities(self.splits[self._shown])
+        self._before |= {
+            f"{name}/{metric}_uncalibrated": scores[f"{name}/{metric}"]
+            for name in ("val", "test")
+            if (scores := self.scorer.scores(self.splits[name], name))
+            for metric in ("loss", "ece")
+        }
+        self.model.scale_logits(1 / self._temperature)
+
+    def _uncalibrated_job(self, dataset: PictureDataset) -> TransferJob:
+        """A job like this one on other pictures, at the rate that this one found."""
+        fields = self.config.to_dict() | {"calibration": "none", "lr_find": "none"}
+        fields["report"]["compare"] = ""
+        if self._curve is not None and self.config.lr_find == "use":
+            fields["learning_rate"] = self._curve.suggestion
+        return TransferJob(ConfigDict(fields), dataset)
+
+    @property
+    def _shown(self) -> str:
+        """The split that the report shows."""
+        return next(name for name in ("val", "test", "train") if len(self.splits[name]))
 
     def save(self, workdir: Workdir) -> None:
         """Writes labels.txt."""
@@ -197,6 +311,10 @@ class TransferJob(Job):
         if "val/accuracy" in outcome.rows[-1]:
             scores["val/accuracy_last"] = outcome.rows[-1]["val/accuracy"]
         trained = len(self.splits["train"]) * len(outcome.rows)
+        if self._curve is not None:
+            scores["learning_rate_suggested"] = self._curve.suggestion
+        if self._temperature is not None:
+            scores["temperature"] = self._temperature
         return scores | {
             "epochs": len(outcome.rows),
             "pictures_per_second": round(trained / max(outcome.seconds, 1e-9), 1),
@@ -206,7 +324,7 @@ class TransferJob(Job):
 
     def report(self, outcome: Outcome) -> Report:
         """Confusion, samples, mistakes, Grad-CAM, calibration, curves."""
-        shown = next(name for name in ("val", "test", "train") if len(self.splits[name]))
+        shown = self._shown
         split = self.splits[shown]
         backbone = self.model.get_layer(BACKBONE)
         layers = [layer.trainable for layer in backbone.layers if layer.weights]
@@ -228,37 +346,15 @@ class TransferJob(Job):
                 self.dataset.class_names,
                 self.scorer.probabilities(split),
                 heat,
+                self._uncalibrated,
             ),
             self._others,
             pictures={name: len(one) for name, one in self.splits.items()},
             copies=copies,
             trained_layers=(sum(layers), len(layers)),
             size=image_size(self.model),
+            rates=self._curve and self._curve.chart(),
         )
 
 
 make_job = TransferJob
-
-
-def other_runs(workdirs: str) -> dict[str, ComparedRun]:
-    """The runs to set beside this one.
-
-    Args:
-        workdirs: Their folders, with commas between.
-
-    Returns:
-        By the folder's name.
-
-    Raises:
-        InputError: A folder holds no finished transfer run.
-    """
-    runs = {}
-    for folder in map(Path, split_list(workdirs)):
-        run = ComparedRun.read(folder)
-        if run.job != "transfer":
-            raise InputError(
-                f"--config.report.compare: {str(folder)!r} holds no transfer run, but a "
-                f"{run.job} run."
-            )
-        runs[folder.name] = run
-    return runs

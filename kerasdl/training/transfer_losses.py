@@ -38,7 +38,7 @@ def classification_loss(
 
     Args:
         logits: float (N, K).
-        labels: int (N,).
+        labels: int (N,), or the share of each class in a mixed picture, float (N, K).
         weights: float (K,), of each class.
         smoothing: ε of label smoothing (Szegedy et al. 2016, section 7): the target is
             1 - ε + ε / K for the class and ε / K for each other.
@@ -47,10 +47,12 @@ def classification_loss(
         A scalar.
     """
     logits = tf.cast(logits, tf.float32)
-    classes = logits.shape[-1]
-    targets = tf.one_hot(labels, classes) * (1 - smoothing) + smoothing / classes
+    classes, shares = logits.shape[-1], tf.convert_to_tensor(labels)
+    if shares.dtype.is_integer:
+        shares = tf.one_hot(shares, classes)
+    targets = shares * (1 - smoothing) + smoothing / classes
     losses = tf.nn.softmax_cross_entropy_with_logits(targets, logits)
-    return tf.reduce_mean(losses * tf.gather(weights, labels))
+    return tf.reduce_mean(losses * tf.linalg.matvec(shares, weights))
 
 
 def head_loss(
@@ -109,7 +111,7 @@ def fit_head(
         gradients = tape.gradient(loss, head.trainable_variables)
         optimizer.apply_gradients(zip(gradients, head.trainable_variables, strict=True))
 
-    features, labels = tf.constant(split.features), tf.constant(split.pictures.labels)
+    features, labels = tf.constant(split.as_is()), tf.constant(split.pictures.labels)
     for number in range(steps):
         optimizer.learning_rate = PROBE_RATE * (1 - number / steps)
         step(features, labels)

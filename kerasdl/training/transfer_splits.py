@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import keras
@@ -18,6 +19,7 @@ from kerasdl.data.pictures.decoding import decode_picture, prepare_picture
 from kerasdl.metrics.classification import classification_scores
 from kerasdl.models.backbones import weights_digest
 from kerasdl.models.classifier import BACKBONE, HEAD, image_size
+from kerasdl.training.calibration import scaled_probabilities
 from kerasdl.training.features import PictureFeatures
 from kerasdl.training.progress import say, track
 
@@ -31,7 +33,8 @@ class Split:
 
     Attributes:
         pictures: N pictures.
-        features: float32 (N, F) of the pictures as they are evaluated, or None.
+        features: float32 (N, V, F) of the pictures as they are evaluated, the picture as
+            it is first, then its mirror image if that counts too; or None.
     """
 
     pictures: PictureSplit
@@ -39,6 +42,10 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.pictures)
+
+    def as_is(self) -> np.ndarray:
+        """The features of the pictures, not of their mirror images: float32 (N, F)."""
+        return self.features[:, 0]
 
 
 class SplitReader:
@@ -56,6 +63,7 @@ class SplitReader:
         backbone = classifier.get_layer(BACKBONE)
         self._size = image_size(classifier)
         self._preparation = config.data.preparation
+        self._views = evaluated_views(classifier)
         self._features = PictureFeatures(
             lambda images: backbone(images, training=False),
             f"{config.model.backbone} {self._size} pooled {weights_digest(backbone)}",
@@ -73,21 +81,34 @@ class SplitReader:
             InputError: More of them are broken than a run tolerates.
         """
 
-        def prepared(data: bytes, name: str) -> np.ndarray:
-            return prepare_picture(
-                decode_picture(data, name), self._size, self._preparation
-            )
+        def prepared(data: bytes, name: str, mirror: bool) -> np.ndarray:
+            image = decode_picture(data, name)
+            image = prepare_picture(image, self._size, self._preparation)
+            return image[:, ::-1] if mirror else image
 
         rows = self._features.rows()
 
         def read(picture: LabelledPicture) -> None:
-            if with_features:
-                rows.append(self._features.of(picture, self._preparation, prepared))
-            else:
+            if not with_features:
                 decode_picture(picture.bytes(), picture.where)
+                return
+            views = [
+                self._features.of(
+                    picture,
+                    self._preparation + " mirrored" * mirror,
+                    functools.partial(prepared, mirror=mirror),
+                )
+                for mirror in range(self._views)
+            ]
+            for view in views:
+                rows.append(view)
 
         kept, _ = self.broken.readable(pictures, read, f"{what} pictures", say, track)
-        return Split(PictureSplit(kept), rows.array() if with_features else None)
+        if not with_features:
+            return Split(PictureSplit(kept))
+        array = rows.array()
+        shape = (len(kept), self._views, array.shape[-1])
+        return Split(PictureSplit(kept), array.reshape(shape))
 
     def variants(
         self, split: Split, augmentation: Augmentation, seed: int, count: int
@@ -98,7 +119,7 @@ class SplitReader:
         (1, N, F).
         """
         if not augmentation.is_random:
-            return split.features[None]
+            return split.as_is()[None]
         pictures, fields = split.pictures, dataclasses.asdict(augmentation)
         work = [(v, index) for v in range(count) for index in range(len(pictures))]
         rows = self._features.rows()
@@ -113,6 +134,11 @@ class SplitReader:
         return rows.array().reshape(count, len(pictures), -1)
 
 
+def evaluated_views(classifier: keras.Model) -> int:
+    """V, how many views of a picture the classifier's answer is the mean of."""
+    return 2 if classifier.mirrored else 1
+
+
 class Scorer:
     """Classifies pictures as they are evaluated, and scores the answers.
 
@@ -123,13 +149,13 @@ class Scorer:
 
     def __init__(self, classifier: keras.Model, preparation: str) -> None:
         self._head = tf.function(
-            lambda x: tf.nn.softmax(classifier.get_layer(HEAD)(x, training=False)),
-            reduce_retracing=True,
+            lambda x: classifier.get_layer(HEAD)(x, training=False), reduce_retracing=True
         )
         self._whole = tf.function(
-            lambda x: tf.nn.softmax(classifier(tf.cast(x, tf.float32), training=False)),
+            lambda x: classifier(tf.cast(x, tf.float32), training=False),
             reduce_retracing=True,
         )
+        self._views = evaluated_views(classifier)
         self._classes = classifier.output_shape[-1]
         self._size = image_size(classifier)
         self._preparation = preparation
@@ -143,17 +169,24 @@ class Scorer:
             ]
         )
 
-    def probabilities(self, split: Split) -> np.ndarray:
-        """float32 (N, K); from the features if the split has them."""
-        rows = [np.zeros((0, self._classes), np.float32)]
+    def logits(self, split: Split) -> np.ndarray:
+        """float32 (N, V, K) of V views of each picture; from features if there are."""
+        rows = [np.zeros((0, self._views, self._classes), np.float32)]
         for start in range(0, len(split), SCORE_BATCH):
             stop = min(start + SCORE_BATCH, len(split))
             if split.features is None:
-                batch = self._whole(self.prepared(split, range(start, stop)))
+                images = self.prepared(split, range(start, stop))
+                views = [images, images[:, :, ::-1]][: self._views]
+                batch = [self._whole(view) for view in views]
             else:
-                batch = self._head(split.features[start:stop])
-            rows.append(batch.numpy())
+                features = split.features[start:stop]
+                batch = [self._head(features[:, v]) for v in range(self._views)]
+            rows.append(np.stack(batch, axis=1))
         return np.concatenate(rows)
+
+    def probabilities(self, split: Split) -> np.ndarray:
+        """float32 (N, K), the mean over the views."""
+        return scaled_probabilities(self.logits(split)).astype(np.float32)
 
     def scores(self, split: Split, name: str) -> dict[str, float]:
         """`name/accuracy`, `f1_macro`, `loss`, `ece`; empty if the split is."""

@@ -47,7 +47,9 @@ def test_calibration_picture(tmp_path):
     random = np.random.default_rng(0)
     chances = random.uniform(0, 1, 500)
     probabilities = np.stack([chances, 1 - chances], axis=1)
-    chart = calibration_chart(calibration(random.integers(0, 2, 500), probabilities))
+    chart = calibration_chart(
+        {"model": calibration(random.integers(0, 2, 500), probabilities)}
+    )
     save_charts([chart], tmp_path / "c.png")
     assert min(pixels(tmp_path / "c.png").shape[:2]) > 300
 

@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from kerasdl.data.pictures.decoding import Preparation, prepare_picture, resize_picture
+from kerasdl.data.pictures.rand_augment import STRONGEST, rand_augment
 
 # Of the aspect ratio (width / height) of a random crop, and how often one that fits is
 # looked for; both as torchvision's RandomResizedCrop.
@@ -35,6 +36,8 @@ class Augmentation:
         colour: Brightness, contrast and saturation are each scaled by a factor drawn
             from U(1 - colour, 1 + colour), at 0 not at all.
         preparation: As for evaluation, used if there is no random crop.
+        operations: How many operations of RandAugment are applied at last.
+        strength: Of each of them, from 0 to 10.
     """
 
     size: int
@@ -42,6 +45,8 @@ class Augmentation:
     flip: bool = True
     colour: float = 0.0
     preparation: Preparation = "crop"
+    operations: int = 0
+    strength: float = 9.0
 
     def __post_init__(self) -> None:
         if not 0 < self.min_area <= 1:
@@ -54,11 +59,16 @@ class Augmentation:
                 "Received an invalid value for argument `colour`, expected at least "
                 f"0 and below 1, got {self.colour}."
             )
+        if not 0 <= self.strength <= STRONGEST:
+            raise ValueError(
+                "Received an invalid value for argument `strength`, expected a number "
+                f"from 0 to {STRONGEST:g}, got {self.strength}."
+            )
 
     @property
     def is_random(self) -> bool:
         """Whether two epochs may show a picture differently."""
-        return self.min_area < 1 or self.flip or self.colour > 0
+        return self.min_area < 1 or self.flip or self.colour > 0 or self.operations > 0
 
     def __call__(self, image: np.ndarray, seed: int, epoch: int, key: int) -> np.ndarray:
         """The view of a picture in an epoch.
@@ -85,6 +95,8 @@ class Augmentation:
             view = view[:, ::-1]
         if self.colour:
             view = _jitter(view, *rng.uniform(1 - self.colour, 1 + self.colour, 3))
+        if self.operations:
+            view = rand_augment(rng, view, self.operations, self.strength)
         return np.ascontiguousarray(view)
 
 

@@ -1,0 +1,95 @@
+"""Heads that are computed from features, not trained by steps: for few pictures a class.
+
+Both are linear, logits = f W + b, and replace the weights of the head.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
+
+# Inverse strengths of the regularisation that are tried: from almost none to strong.
+STRENGTHS = np.geomspace(1e-4, 1e2, 13)
+# Cross-validation of the strength uses at most so many folds.
+FOLDS = 5
+
+Head = tuple[np.ndarray, np.ndarray]
+
+
+def logistic_head(features: np.ndarray, labels: np.ndarray, seed: int) -> Head:
+    """Logistic regression, its L2 regularisation chosen by cross-validation.
+
+    The features are standardised, by one mean and one deviation for all dimensions, for
+    the regularisation to mean the same with every network; the head undoes it. With a
+    single picture of a class there is nothing to validate on: the strength is then the
+    middle of `STRENGTHS`.
+
+    Args:
+        features: float32 (N, F).
+        labels: int (N,), each of the K classes at least once.
+        seed: Of the folds.
+
+    Returns:
+        W float32 (F, K) and b float32 (K,).
+    """
+    from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
+    from sklearn.model_selection import StratifiedKFold
+
+    mean, deviation = features.mean(), features.std() + 1e-12
+    x = (features - mean) / deviation
+    folds = min(FOLDS, np.bincount(labels).min())
+    if folds < 2:
+        model = LogisticRegression(C=np.median(STRENGTHS), max_iter=1000)
+    else:
+        model = LogisticRegressionCV(
+            Cs=STRENGTHS,
+            cv=StratifiedKFold(folds, shuffle=True, random_state=seed),
+            scoring="neg_log_loss",
+            max_iter=1000,
+        )
+    model.fit(x, labels)
+    kernel, bias = model.coef_.T, model.intercept_  # (F, K), or (F, 1) of two classes
+    if kernel.shape[1] == 1:
+        kernel, bias = kernel * [-0.5, 0.5], bias * [-0.5, 0.5]
+    kernel = kernel / deviation
+    return kernel.astype(np.float32), (bias - mean * kernel.sum(0)).astype(np.float32)
+
+
+def prototype_head(features: np.ndarray, labels: np.ndarray) -> Head:
+    """Each class is the mean μ of its features; the nearest one answers.
+
+        logit_k = -|f - μ_k|² / 2τ + |f|² / 2τ = (f · μ_k - |μ_k|² / 2) / τ
+
+    τ is what makes the training pictures likeliest, each against prototypes without it.
+    Source: Snell et al., Prototypical Networks, 2017, equation 8.
+
+    Args:
+        features: float32 (N, F).
+        labels: int (N,), each of the K classes at least once.
+
+    Returns:
+        W float32 (F, K) and b float32 (K,).
+    """
+    shares = np.eye(labels.max() + 1)[labels]
+    counts = shares.sum(axis=0)
+    means = shares.T @ features / counts[:, None]  # (K, F)
+    distances = ((features[:, None] - means) ** 2).sum(axis=-1)  # (N, K)
+    own = np.arange(len(labels)), labels
+    several = counts[labels] > 1
+    # Without it a class's mean is further from a picture, by n / (n - 1).
+    n = counts[labels]
+    held = distances.copy()
+    held[own] *= np.where(several, (n / np.maximum(n - 1, 1)) ** 2, 1)
+
+    def loss(log_tau: float) -> float:
+        scores = log_softmax(-held / (2 * np.exp(log_tau)), axis=1)
+        return -scores[own][several].mean()
+
+    middle = np.log(distances.mean() / 2 + 1e-12)
+    tau = np.exp(middle)
+    if several.any():
+        found = minimize_scalar(loss, bounds=(middle - 8, middle + 8), method="bounded")
+        tau = np.exp(found.x)
+    kernel, bias = means.T / tau, -(means**2).sum(axis=1) / (2 * tau)
+    return kernel.astype(np.float32), bias.astype(np.float32)
