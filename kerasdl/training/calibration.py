@@ -18,7 +18,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_expit, softmax
 
-from kerasdl.metrics.classification import calibration, log_loss
+from kerasdl.metrics.classification import LEAST_PROBABILITY, calibration, log_loss
 
 # Temperatures are looked for between this and its inverse.
 LOWEST = 0.05
@@ -45,12 +45,16 @@ def scaled_probabilities(logits: np.ndarray, temperature: float = 1.0) -> np.nda
     return probabilities.mean(axis=1) if logits.ndim == 3 else probabilities
 
 
-def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+def fit_temperature(logits: np.ndarray, labels: np.ndarray, doubt: float = 0.0) -> float:
     """The temperature at which held-out labels are likeliest, between 0.05 and 20.
 
     Args:
         logits: As for `scaled_probabilities`; of several labels each float (N, K).
         labels: int (N,), the classes; of several labels each 0 or 1, (N, K).
+        doubt: Of classes, the share of each target that is spread over the other
+            classes. Without it, a few examples that are all answered rightly would make
+            the model sure of everything; 1 / (N + 2) is Platt's (Probabilistic Outputs
+            for Support Vector Machines, 1999, section 2.2).
 
     Raises:
         ValueError: There is no example.
@@ -64,7 +68,13 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         if labels.ndim == 2:
             signs = 2.0 * labels - 1.0
             return float(-log_expit(signs * logits / temperature).mean())
-        return log_loss(labels, scaled_probabilities(logits, temperature))
+        probabilities = scaled_probabilities(logits, temperature)
+        loss = log_loss(labels, probabilities)
+        if doubt:
+            every = -np.log(np.maximum(probabilities, LEAST_PROBABILITY)).sum(axis=1)
+            others = (every.mean() - loss) / (probabilities.shape[1] - 1)
+            loss = (1 - doubt) * loss + doubt * others
+        return loss
 
     bounds = (math.log(LOWEST), -math.log(LOWEST))
     return math.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x)

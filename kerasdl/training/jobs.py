@@ -177,7 +177,12 @@ def _check_transfer(config: ConfigDict) -> None:
         ("augment.mixup", augment.mixup, stepped and not cached, _UNCACHED),
         ("augment.cutmix", augment.cutmix, stepped and not cached, _UNCACHED),
         ("ema", config.ema, single, "0 on several replicas"),
-        ("calibration", config.calibration == "folds", single, "none or val on several replicas"),
+        (
+            "calibration",
+            config.calibration == "folds",
+            single,
+            "none or val on several replicas",
+        ),
     ):
         if on and not fits:
             given = flatten(config.to_dict())[name]

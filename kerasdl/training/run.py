@@ -35,7 +35,7 @@ class Run:
 
 def train(
     config: str | os.PathLike | Mapping[str, Any],
-    workdir: str | os.PathLike,
+    workdir: str | os.PathLike | None = None,
     **overrides: Any,
 ) -> Run:
     """Trains what a config describes; started again it goes on from where it was.
@@ -43,7 +43,8 @@ def train(
     Args:
         config: The path of a config file (those shipped with the package are found from
             any folder), a `ConfigDict`, or a mapping of some of a job's fields.
-        workdir: The folder that the run writes.
+        workdir: The folder that the run writes; `runs/JOB` in the current folder, such as
+            `runs/transfer`, if it is None.
         **overrides: Fields of the config, nested or dotted; a list or tuple is taken for
             a field of comma-separated text, a path for text.
 
@@ -66,7 +67,8 @@ def train(
     if not isinstance(config, Mapping | ConfigDict):
         config = read_config(config)
     spec, complete = find_job(ConfigDict(config))
-    return train_config(spec, override(complete, overrides), workdir)
+    folder = Path("runs", spec.name) if workdir is None else workdir
+    return train_config(spec, override(complete, overrides), folder)
 
 
 def train_config(spec: JobSpec, config: ConfigDict, workdir: str | os.PathLike) -> Run:

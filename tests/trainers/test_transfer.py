@@ -56,10 +56,17 @@ def run(folder, workdir, *more):
 
 FINETUNE = (
     "--config.mode=finetune",
-    "--config.model.freeze=stages:3",
+    "--config.model.freeze=stages:4",
     "--config.probe_steps=5",
     "--config.model.dropout=0.2",
     "--config.augment.min_area=0.5",
+    "--config.augment.mixup=0.4",
+    "--config.augment.cutmix=1.0",
+    "--config.augment.rand_operations=1",
+    "--config.model.mirrored=True",
+    "--config.layer_decay=0.5",
+    "--config.unfreeze_every=1",
+    "--config.ema=0.5",
 )
 
 
@@ -179,6 +186,50 @@ def test_runs_are_set_side_by_side(finetuned):
     for cell in ("freeze", "finetune"):  # as names and as modes
         assert table.count(f"<td>{cell}</td>") == 2
     assert (finetuned / "comparison.png").is_file()
+
+
+def test_three_lines_of_python(folder, tmp_path, monkeypatch):
+    """A head computed at once, calibrated, with a run that loads like any other."""
+    monkeypatch.chdir(tmp_path)
+    data = {"root": folder, "cache": folder.parent / "cache"}
+    run = kerasdl.train(
+        "configs/transfer/default.py",
+        data=data,
+        mode="linear",
+        calibration="folds",
+        calibration_folds=2,
+        **{"model.image_size": 64},
+    )
+    paths = sorted((folder / "val").glob("*/*.png"))
+    answers = kerasdl.load(run).predict(paths)
+    right = [
+        answer["probabilities"][path.parent.name]
+        for answer, path in zip(answers, paths, strict=True)
+    ]
+    metrics = run.metrics
+    assert metrics["val/accuracy"] > 0.8 > metrics["val/accuracy_before"]
+    assert -np.log(right).mean() == pytest.approx(metrics["val/loss"], rel=1e-3)
+    # A few pictures that are all answered rightly make it sure, but not of everything.
+    assert 0.9 < max(right) < 0.9999
+    assert metrics["val/loss"] != metrics["val/loss_uncalibrated"]
+    page = (tmp_path / "runs" / "transfer" / "report.html").read_text()
+    assert "before calibration (expected error" in page
+
+
+def test_a_rate_that_is_found_is_drawn_and_used(folder, tmp_path):
+    data = {"root": folder, "cache": folder.parent / "cache"}
+    metrics = kerasdl.train(
+        "configs/transfer/default.py",
+        tmp_path / "w",
+        data=data,
+        epochs=1,
+        lr_find="use",
+        schedule="step",
+        **{"model.image_size": 64},
+    ).metrics
+    row = json.loads((tmp_path / "w" / "metrics.jsonl").read_text())
+    assert row["train/learning_rate"] == pytest.approx(metrics["learning_rate_suggested"])
+    assert (tmp_path / "w" / "learning_rate.png").is_file()
 
 
 @pytest.mark.slow

@@ -83,3 +83,17 @@ def test_thresholds_of_two_classes_and_of_several_labels():
 def test_nothing_to_fit_on_is_refused():
     with pytest.raises(ValueError, match="examples to be fitted on, got none"):
         fit_temperature(np.zeros((0, 2)), np.zeros(0, int))
+
+
+def test_doubt_keeps_a_few_right_answers_from_certainty():
+    logits = np.array([[3.0, 1.0, 0.0], [0.0, 2.0, 1.0], [1.0, 0.0, 4.0]])
+    labels = np.arange(3)
+    assert fit_temperature(logits, labels) < 0.06  # at its bound
+    temperature = fit_temperature(logits, labels, doubt=1 / 5)
+    trials = np.linspace(0.1, 10, 2000)
+    targets = np.where(np.eye(3) == 1, 0.8, 0.1)
+    losses = [
+        -(targets * np.log(scaled_probabilities(logits, t))).sum(axis=1).mean()
+        for t in trials
+    ]
+    assert temperature == pytest.approx(trials[np.argmin(losses)], abs=0.01)

@@ -21,10 +21,11 @@ def network(seed=0):
     return model
 
 
-def compiled(optimizer, seed=0):
-    model = network(seed)
+def compiled(optimizer, eager=True):
+    """A network of one seed; eager, since tracing a graph takes longer than its steps."""
+    model = network()
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(optimizer(model), loss)
+    model.compile(optimizer(model), loss, run_eagerly=eager)
     return model
 
 
@@ -71,8 +72,8 @@ def test_each_layer_moves_as_with_its_own_rate(name):
 
 
 def test_a_factor_of_one_changes_no_bit_and_fit_takes_all():
-    plain = compiled(lambda model: keras.optimizers.Adam(0.01))
-    same = compiled(discriminative(lambda: keras.optimizers.Adam(0.01), 1.0))
+    plain = compiled(lambda model: keras.optimizers.Adam(0.01), eager=False)
+    same = compiled(discriminative(lambda: keras.optimizers.Adam(0.01), 1.0), eager=False)
     for model in (plain, same):
         model.fit(X, Y, epochs=2, batch_size=8, verbose=0, shuffle=False)
     for one, other in zip(plain.get_weights(), same.get_weights(), strict=True):
@@ -123,7 +124,7 @@ def test_groups_of_a_convolutional_network_end_where_its_grid_is_halved():
 
 
 def test_unfreezing_trains_one_group_more_each_time():
-    model = compiled(lambda model: keras.optimizers.SGD(0.5))
+    model = compiled(lambda model: keras.optimizers.SGD(0.5), eager=False)
     weights = [model.get_weights()]
 
     class Keep(keras.callbacks.Callback):
@@ -131,7 +132,7 @@ def test_unfreezing_trains_one_group_more_each_time():
             weights.append(self.model.get_weights())
 
     unfreezing = kerasdl.tuning.GradualUnfreezing(epochs_per_group=2)
-    model.fit(X, Y, epochs=8, batch_size=8, verbose=0, callbacks=[unfreezing, Keep()])
+    model.fit(X, Y, epochs=8, batch_size=24, verbose=0, callbacks=[unfreezing, Keep()])
     for epoch, (before, after) in enumerate(itertools.pairwise(weights)):
         moved = [
             any(
@@ -187,10 +188,10 @@ def test_lr_find_leaves_everything_as_it_was(tmp_path):
         return discriminative(lambda: keras.optimizers.Adam(schedule), 0.5)(model)
 
     models = [compiled(optimizer) for _ in range(2)]
-    curve = kerasdl.tuning.lr_find(models[0], X, Y, batch_size=8, steps=30)
+    curve = kerasdl.tuning.lr_find(models[0], X, Y, batch_size=12, steps=12)
     assert 1e-7 < curve.suggestion < 10 and len(curve.losses) > 5
     for model in models:
-        model.fit(X, Y, epochs=2, batch_size=8, verbose=0, shuffle=False)
+        model.fit(X, Y, batch_size=12, verbose=0, shuffle=False)
     for one, other in zip(*(model.get_weights() for model in models), strict=True):
         np.testing.assert_array_equal(one, other)
     for name in ("rates.png", "rates.svg"):
