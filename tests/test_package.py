@@ -24,8 +24,9 @@ ALLOWED = {
     "reports": {"reports", "metrics", "data", "models"},
     "training": {
         *("training", "reports", "style", "weights", "metrics", "decoding", "models"),
-        *("data", "layers", "ops"),
+        *("data", "layers", "ops", "tuning"),
     },
+    "tuning": {"tuning", "reports", "models"},
 }
 
 # Modules that every package may import.

@@ -50,7 +50,7 @@ def multi_label_sections(
         )
     ]
     chart = _bars(names, rows)
-    calibrated = calibration_chart(calibration(labels, probabilities))
+    calibrated = calibration_chart({"model": calibration(labels, probabilities)})
     save_charts([chart], root / "labels.png")
     save_charts([calibrated], root / "calibration.png")
     header = ["label", "threshold", "precision", "recall", "F1", "examples"]

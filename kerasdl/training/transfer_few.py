@@ -10,7 +10,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 # Inverse strengths of the regularisation that are tried: from almost none to strong.
-STRENGTHS = np.geomspace(1e-4, 1e2, 13)
+STRENGTHS = np.geomspace(1e-4, 1e2, 7)
 # Cross-validation of the strength uses at most so many folds.
 FOLDS = 5
 

@@ -261,7 +261,7 @@ def test_sigkill_and_a_new_start_end_with_the_same_bits(
         (
             "--config.mode=half",
             1,
-            "config.mode must be one of finetune, freeze, got 'half'",
+            "config.mode must be one of finetune, freeze, linear, prototype, got 'half'",
         ),
         ("--config.data.root=/none", 1, "data.root must name a folder, got '/none'"),
         ("--config.report.compare=/none", 1, "no run was written to '/none'"),
