@@ -53,7 +53,8 @@ class SentenceEncoder:
                 f"the model's tokenizer ({self.tokenizer.kind!r}) needs TensorFlow Text: "
                 "use the SavedModel, or give the TFLite file token ids."
             )
-        ids = self.vocabulary.encode(self.tokenizer(text))
+        parts = self.tokenizer.ids(self.tokenizer(text), self.vocabulary)
+        ids = [index for part in parts for index in part]
         encoded = np.array([ids or [PADDING]], np.int32)
         return encoded if self._length is None else pad_ids(encoded, self._length)
 

@@ -149,10 +149,9 @@ def describe(path: Path) -> dict[str, Any]:
         tokenizer = Tokenizer.from_json(
             files["tokenizer.json"], f"{path}: tokenizer.json"
         )
-        if tokenizer.kind != "whitespace":
-            raise InputError(
-                f"{path}: the tokenizer {tokenizer.kind!r} does not run in a browser."
-            )
+        if tokenizer.kind != "whitespace" or tokenizer.extra_ids:
+            kind = tokenizer.kind + (" with subwords" if tokenizer.extra_ids else "")
+            raise InputError(f"{path}: the tokenizer {kind!r} does not run in a browser.")
         described["max_tokens"] = tokenizer.max_tokens
     return described
 

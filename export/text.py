@@ -21,7 +21,12 @@ from ml_collections import ConfigDict
 import kerasdl
 from kerasdl.data.decisions import SEPARATOR, Decision
 from kerasdl.data.texts.dataset import TextDataset
-from kerasdl.data.texts.graph import TextEncoder, VocabularyTable, split_in_graph
+from kerasdl.data.texts.graph import (
+    TextEncoder,
+    VocabularyTable,
+    ids_in_graph,
+    split_in_graph,
+)
 from kerasdl.data.texts.lines import check_text
 from kerasdl.data.texts.tokens import PADDING, TokenRows
 from kerasdl.errors import InputError
@@ -94,10 +99,11 @@ class TextJob(Job):
         self.tokenizer = trained.tokenizer
         self.labels = trained.labels
         self.decision = self.model.decision
-        if len(self.vocabulary) != self.model.vocabulary_size:
+        words = self.model.vocabulary_size - self.tokenizer.extra_ids
+        if len(self.vocabulary) != words:
             raise InputError(
-                f"{workdir / 'vocab.txt'}: expected the model's "
-                f"{self.model.vocabulary_size} words, got {len(self.vocabulary)}."
+                f"{workdir / 'vocab.txt'}: expected the model's {words} words, got "
+                f"{len(self.vocabulary)}."
             )
         self._encode = TextEncoder(self.tokenizer, self.vocabulary)
         self._score = TextScorer(self.model).probabilities
@@ -143,8 +149,9 @@ class TextJob(Job):
 
         @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="text")])
         def classify_text(text):
-            tokens = module.table(split_in_graph(text, self.tokenizer))
-            ids = tokens.to_tensor(PADDING)
+            tokens = split_in_graph(text, self.tokenizer)
+            ids = ids_in_graph(tokens, module.table, self.tokenizer)
+            ids = ids.merge_dims(1, 2).to_tensor(PADDING)
             # A column more: reductions over time have something to reduce if no
             # sentence has a token.
             return classify(tf.pad(ids, [[0, 0], [0, 1]], constant_values=PADDING))
@@ -258,7 +265,7 @@ class TextJob(Job):
 
     def _word_ids(self) -> dict[str, str]:
         """The vocabulary for MediaPipe, whose tokens are split at white space too."""
-        if self.tokenizer.kind != "whitespace":
+        if self.tokenizer.kind != "whitespace" or self.tokenizer.extra_ids:
             return {}
         words = self.vocabulary.to_bytes().decode("utf-8").split("\n")[:-1]
         return {VOCABULARY_IDS: vocabulary_ids(words)}

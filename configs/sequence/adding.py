@@ -16,6 +16,7 @@ def get_config() -> ConfigDict:
     config = default.get_config()
     config.models = "rnn,lstm_chrono"
     config.steps = 200
+    config.units = 64
     config.epochs = 20
     config.learning_rate = 1e-2
     config.val_sequences = 2000

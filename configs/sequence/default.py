@@ -25,7 +25,7 @@ def get_config() -> ConfigDict:
     config.symbols = 5  # to copy
     config.alphabet = 8  # different symbols
     config.permuted = True  # pixels come in an order drawn at random, not row by row
-    config.units = 64  # hidden state
+    config.units = 32  # hidden state
     config.forget_bias = 1.0  # of the cells called _forget
     config.epochs = 15  # of each cell
     config.batches_per_epoch = 100  # drawn anew

@@ -1,4 +1,4 @@
-"""Drawn digits of 12 x 12 pixels, one pixel a step in an order drawn at random.
+"""Drawn digits of 10 x 10 pixels, one pixel a step in an order drawn at random.
 
     python -m kerasdl.trainers.sequence --config=configs/sequence/pixels.py \
         --workdir=runs/pixels
@@ -13,6 +13,5 @@ def get_config() -> ConfigDict:
     """The permuted pixels."""
     config = default.get_config()
     config.task = "pixels"
-    config.steps = 144
-    config.epochs = 20
+    config.steps = 100
     return config

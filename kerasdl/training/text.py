@@ -37,6 +37,7 @@ from kerasdl.training.text_corpus import (
     EncodedSplit,
     TextCorpus,
     TextScorer,
+    tokens_of_each,
 )
 from kerasdl.training.text_objective import build_classifier, training_loss
 from kerasdl.training.text_pretraining import (
@@ -166,7 +167,7 @@ class TextJob(Job):
             split.labels,
             probabilities,
             decision,
-            split.rows.lengths,
+            split.rows.tokens,
             samples=self._show(
                 split, random.permutation(len(split))[:count], probabilities
             ),
@@ -187,12 +188,12 @@ class TextJob(Job):
             explained = decision.chosen(probabilities[chosen])
         effects = word_effects(self.model, ids, explained)
         predictions = decision.names(names, probabilities[chosen])
-        lengths = split.rows.lengths[chosen]
+        tokens = tokens_of_each([split.texts[i] for i in chosen], corpus)
         return [
             Shown(
                 text=split.texts[index],
-                tokens=[corpus.vocabulary.tokens[i] for i in ids[row, : lengths[row]]],
-                effects=effects[row, : lengths[row]],
+                tokens=tokens[row],
+                effects=split.rows.by_token(index, effects[row]),
                 label=decision.name(names, split.labels[index]) or NO_LABEL,
                 prediction=predictions[row] or NO_LABEL,
                 probability=float(probabilities[index, explained[row]]),

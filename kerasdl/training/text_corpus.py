@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from kerasdl.data.drawn.sentences import generated_sentences
 from kerasdl.data.texts.batches import in_order
 from kerasdl.data.texts.dataset import SPLITS, LabelledTexts, TextDataset
-from kerasdl.data.texts.graph import encode_texts, tokens_of
+from kerasdl.data.texts.graph import encode_texts, split_in_graph, tokens_of
 from kerasdl.data.texts.readers import read_texts
 from kerasdl.data.texts.tokens import UNKNOWN, TextVocabulary, Tokenizer, TokenRows
 from kerasdl.data.vocabulary import class_names_to_bytes
@@ -72,10 +72,12 @@ def make_tokenizer(config: ConfigDict) -> Tokenizer:
     Raises:
         InputError: A field is out of its range.
     """
+    data = config.data
+    numbers = (data.min_subword, data.max_subword, data.subword_buckets)
     try:
-        return Tokenizer(config.data.tokenizer, config.data.max_tokens)
+        return Tokenizer(data.tokenizer, data.max_tokens, *numbers)
     except ValueError as error:
-        raise InputError(f"--config.data.tokenizer, max_tokens: {error}") from error
+        raise InputError(f"--config.data: {error}") from error
 
 
 def build_vocabulary(
@@ -117,7 +119,8 @@ class EncodedSplit:
     @property
     def unknown_share(self) -> float:
         """The share of the tokens that the vocabulary lacks."""
-        return float((self.rows.values == UNKNOWN).mean()) if len(self) else 0.0
+        unknown = np.count_nonzero(self.rows.values == UNKNOWN)
+        return unknown / max(1, int(self.rows.tokens.sum()))
 
 
 class TextCorpus:
@@ -165,6 +168,14 @@ class TextCorpus:
         labels = class_names_to_bytes(self.label_names).decode()
         write_text(workdir / "labels.txt", labels)
         write_text(workdir / "tokenizer.json", self.tokenizer.to_json() + "\n")
+
+
+def tokens_of_each(texts: Sequence[str], corpus: TextCorpus) -> list[list[str]]:
+    """The tokens of each text, those that the vocabulary lacks as `<UNK>`."""
+    found = split_in_graph(tf.constant(texts), corpus.tokenizer).to_list()
+    words = [[token.decode("utf-8") for token in row] for row in found]
+    tokens = corpus.vocabulary.tokens
+    return [[tokens[i] for i in corpus.vocabulary.encode(row)] for row in words]
 
 
 class TextScorer:

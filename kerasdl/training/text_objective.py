@@ -18,6 +18,8 @@ from kerasdl.models.text.vector_classifier import VectorClassifier
 from kerasdl.ops.execution import compile_every_length
 from kerasdl.training.config import check_choice
 
+# Models to which n-grams of characters may be given as further words.
+UNORDERED = ("average", "bag_of_words")
 # Added to a gradient's norm, which a sentence of padding alone has none of.
 LEAST_NORM = 1e-12
 
@@ -39,10 +41,17 @@ def build_classifier(
     check_choice("model.name", fields.name, tuple(MODELS))
     check_choice("model.vectors", fields.vectors, ("random", "glove"))
     kind = MODELS[fields.name]
+    if config.data.subword_buckets and fields.name not in UNORDERED:
+        raise InputError(
+            f"--config.data.subword_buckets must be 0 but for {' and '.join(UNORDERED)}, "
+            f"whose words have no order, got {config.data.subword_buckets} for "
+            f"{fields.name}."
+        )
+    size = len(vocabulary) + config.data.subword_buckets
     arguments = {name: fields[name] for name in _arguments(kind) if name in fields}
     arguments["multi_label"] = config.data.multi_label
     if fields.vectors == "random":
-        model = _construct(kind, len(vocabulary), classes, arguments)
+        model = _construct(kind, size, classes, arguments)
         return model, "Word vectors are drawn at random and trained."
     if "width" not in arguments:
         raise InputError(
@@ -52,7 +61,7 @@ def build_classifier(
     vectors = read_glove(set(vocabulary.words), fields.glove_file)
     table, found = vectors.table(list(vocabulary.words), config.seed)
     arguments["width"] = vectors.width
-    model = _construct(kind, len(vocabulary), classes, arguments)
+    model = _construct(kind, size, classes, arguments)
     model.word_vectors.set_vectors(table)
     return model, (
         f"Word vectors start from {vectors.source} ({vectors.width} wide), which has "

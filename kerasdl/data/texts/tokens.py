@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kerasdl.data.json_files import parse_json, read_json
+from kerasdl.data.texts.subwords import MOST_CHARACTERS, subword_buckets
 from kerasdl.data.vocabulary import Vocabulary, split_tokens
 from kerasdl.errors import InputError, shown
 
@@ -32,6 +33,9 @@ class Tokenizer:
     Attributes:
         kind: One of `TOKENIZERS`.
         max_tokens: Of a longer sentence the first `max_tokens` tokens are kept.
+        min_subword, max_subword: Lengths of the character n-grams that each token has
+            ids of besides its own; 0 for none.
+        subword_buckets: How many ids the n-grams share.
 
     Raises:
         ValueError: An attribute is out of its range.
@@ -39,6 +43,9 @@ class Tokenizer:
 
     kind: str = "whitespace"
     max_tokens: int = 512
+    min_subword: int = 0
+    max_subword: int = 0
+    subword_buckets: int = 0
 
     def __post_init__(self) -> None:
         if self.kind not in TOKENIZERS:
@@ -50,6 +57,16 @@ class Tokenizer:
             raise ValueError(
                 "Received an invalid value for argument `max_tokens`, expected a "
                 f"positive integer, got {self.max_tokens}."
+            )
+        numbers = (self.min_subword, self.max_subword, self.subword_buckets)
+        if numbers != (0, 0, 0) and not (
+            1 <= self.min_subword <= self.max_subword <= MOST_CHARACTERS
+            and 1 <= self.subword_buckets < 2**30
+        ):
+            raise ValueError(
+                "Received invalid values for arguments `min_subword`, `max_subword` and "
+                "`subword_buckets`, expected 1 <= min_subword <= max_subword <= "
+                f"{MOST_CHARACTERS} and buckets, or 0 each, got {numbers}."
             )
 
     def __call__(self, text: str) -> list[str]:
@@ -64,6 +81,22 @@ class Tokenizer:
                 "'whitespace' runs without it."
             )
         return split_tokens(text)[: self.max_tokens]
+
+    @property
+    def extra_ids(self) -> int:
+        """How many ids stand behind those of the vocabulary."""
+        return self.subword_buckets
+
+    def ids(self, tokens: Sequence[str], vocabulary: TextVocabulary) -> list[list[int]]:
+        """The ids of each token: its own, then those of its n-grams."""
+        first = len(vocabulary)
+        numbers = (self.min_subword, self.max_subword, self.subword_buckets)
+        return [
+            [word, *(first + b for b in subword_buckets(token, *numbers))]
+            if self.subword_buckets
+            else [word]
+            for token, word in zip(tokens, vocabulary.encode(tokens), strict=True)
+        ]
 
     def to_json(self) -> str:
         """The attributes as one JSON object."""
@@ -93,13 +126,13 @@ class Tokenizer:
 
     @classmethod
     def _from_fields(cls, fields: object, name: str) -> Tokenizer:
-        types = {"kind": str, "max_tokens": int}
+        types = {field.name: int for field in dataclasses.fields(cls)} | {"kind": str}
         if not isinstance(fields, dict) or not all(
             type(value) is types.get(key) for key, value in fields.items()
         ):
             raise InputError(
                 f"{name}: expected an object with kind (a string) and max_tokens (a "
-                f"whole number), got {shown(fields)}"
+                f"whole number) or another field of a tokenizer, got {shown(fields)}"
             )
         try:
             return cls(**fields)
@@ -118,10 +151,13 @@ class TokenRows:
     Attributes:
         values: int32 (M,), the ids of all sentences, one after the other.
         offsets: int64 (N + 1,); sentence n is `values[offsets[n] : offsets[n + 1]]`.
+        owners: int32 (M,), the place in its sentence of the token that each id is of, if
+            tokens have ids of their parts too; None if each id is a token.
     """
 
     values: np.ndarray
     offsets: np.ndarray
+    owners: np.ndarray | None = None
 
     @classmethod
     def from_lists(cls, rows: Sequence[Sequence[int]]) -> TokenRows:
@@ -135,8 +171,25 @@ class TokenRows:
 
     @property
     def lengths(self) -> np.ndarray:
-        """int64 (N,): how many tokens each sentence has."""
+        """int64 (N,): how many ids each sentence has."""
         return np.diff(self.offsets)
+
+    @property
+    def tokens(self) -> np.ndarray:
+        """int64 (N,): how many tokens each sentence has."""
+        if self.owners is None:
+            return self.lengths
+        last = np.append(self.owners, -1)[self.offsets[1:] - 1]
+        return np.where(self.lengths > 0, last + 1, 0).astype(np.int64)
+
+    def by_token(self, chosen: int, effects: np.ndarray) -> np.ndarray:
+        """Figures of a sentence's ids, (T,) and more, added up for each of its tokens."""
+        length = int(self.lengths[chosen])
+        if self.owners is None:
+            return effects[:length]
+        start = self.offsets[chosen]
+        owners = self.owners[start : start + length]
+        return np.bincount(owners, effects[:length])
 
     def padded(self, chosen: np.ndarray | slice = slice(None)) -> np.ndarray:
         """Sentences as one rectangle, `PADDING` after the last token of each.

@@ -5,15 +5,11 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from kerasdl.data.texts.subwords import MODULUS, MULTIPLIER
 from kerasdl.data.texts.tokens import PADDING
 from kerasdl.models.text.pooling import masked_mean
 from kerasdl.models.text.vector_classifier import VectorClassifier
 from kerasdl.models.text.word_vectors import gather_rows
-
-# Of the polynomial hash: a prime below 2^31, so that a product stays within int64, and
-# a multiplier that spreads neighbouring ids.
-_MODULUS = 2_147_483_629
-_MULTIPLIER = 1_000_003
 
 
 def ngram_buckets(ids: tf.Tensor, order: int, buckets: int) -> tf.Tensor:
@@ -35,7 +31,7 @@ def ngram_buckets(ids: tf.Tensor, order: int, buckets: int) -> tf.Tensor:
     value = ids[:, :steps]
     for offset in range(1, order):
         following = ids[:, offset : offset + steps]
-        value = tf.math.floormod(value * _MULTIPLIER + following, _MODULUS)
+        value = tf.math.floormod(value * MULTIPLIER + following, MODULUS)
     return tf.cast(tf.math.floormod(value, buckets), tf.int32)
 
 

@@ -96,12 +96,13 @@ class WordVectors(keras.layers.Layer):
         """Puts given vectors in the place of all but the special tokens' rows.
 
         Args:
-            rows: float (V - 2, D), the words' vectors in the order of their ids. The
-                unknown word gets their mean.
+            rows: float (V - 2, D), the words' vectors in the order of their ids; if there
+                are fewer, the last rows keep theirs. The unknown word gets their mean.
         """
         special = np.zeros((UNKNOWN + 1, self.width), np.float32)
         special[UNKNOWN] = rows.mean(axis=0)
-        self.table.assign(np.concatenate([special, rows]))
+        others = self.table.numpy()[len(special) + len(rows) :]
+        self.table.assign(np.concatenate([special, rows, others]))
 
     def call(self, ids, training=False):
         """Returns vectors and mask; see the class."""
