@@ -26,6 +26,8 @@ LEAST_STEPS = 8
 # samples and, if compiled, up to this many units.
 SPLIT_BATCH = 32
 SPLIT_UNITS = 128
+# x_t W of this many samples is formed in a compiled loop rather than before it.
+LOOP_BATCH = 64
 # The number of steps in a part, if a long sequence is compiled in parts.
 PART_STEPS = 128
 
@@ -79,6 +81,18 @@ def fused():
     Pointwise operations next to each other are then one loop over memory.
     """
     return in_xla()
+
+
+def product_in_loop(batch):
+    """Returns whether x_t W is formed step by step if nothing of it is kept.
+
+    Of a large batch, compiled, the product of one step occupies the cores as well as that
+    of all steps, and its result is read again while it is still in the cache.
+
+    Args:
+        batch: N if it is known, else None.
+    """
+    return fused() and batch is not None and batch >= LOOP_BATCH
 
 
 def in_pieces(run, inputs, unroll, whole_time):

@@ -35,6 +35,7 @@ from kerasdl.ops.products import (
     recurrent_input_gradient,
 )
 from kerasdl.ops.recurrence import run_sequence
+from kerasdl.ops.sequences import rows_by_gate
 from kerasdl.ops.sweeps import GatedCell, gradient_norms
 
 
@@ -49,12 +50,13 @@ def forward_step(a_x, u_z_r, recalled, h_before, psi, phi):
         h_before: h_{t-1}, (N, H).
         psi, phi: the activations.
     """
-    x_z_r, x_h = tf.split(a_x, [2 * h_before.shape[-1], -1], axis=-1)
-    z_r = phi(x_z_r + u_z_r)
-    z, r = tf.split(z_r, 2, axis=-1)
+    x_z, x_r, x_h = tf.split(a_x, 3, axis=-1)
+    u_z, u_r = tf.split(u_z_r, 2, axis=-1)
+    z = phi(x_z + u_z)
+    r = phi(x_r + u_r)
     h_tilde = psi(x_h + recalled(r))
     h = z * h_before + (1 - z) * h_tilde
-    return h, tf.concat([z_r, h_tilde], axis=-1)
+    return h, tf.concat([z, r, h_tilde], axis=-1)
 
 
 def backward_step(delta, gates, h_before, from_candidate, psi, phi):
@@ -82,6 +84,7 @@ class GRUCell(GatedCell):
     reset_after: bool
 
     gates = 3
+    by_gate = True
 
     @property
     def cudnn(self):
@@ -129,7 +132,7 @@ class GRUCell(GatedCell):
     def elements(self, states, kept, before):
         """See `Cell`."""
         gates, *q = kept
-        return [gates, before(0), *q]
+        return [rows_by_gate(gates, self.gates), before(0), *q]
 
     def backward(self, recurrent_kernel, batch, on_h):
         """See `Cell`."""

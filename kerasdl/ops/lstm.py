@@ -26,6 +26,7 @@ from kerasdl.ops import execution
 from kerasdl.ops.checks import checked_inputs, one_step
 from kerasdl.ops.products import product, recurrent_input_gradient
 from kerasdl.ops.recurrence import run_sequence
+from kerasdl.ops.sequences import rows_by_gate
 from kerasdl.ops.sweeps import GatedCell, gradient_norms
 
 
@@ -122,7 +123,7 @@ class LSTMCell(GatedCell):
         """See `Cell`."""
         (gates,), c, c_before = kept, states[1], before(1)
         if execution.fused():
-            return [gates, c_before, c]
+            return [rows_by_gate(gates, self.gates), c_before, c]
         return list(local_factors(gates, c_before, c, self.psi, self.phi))
 
     def backward(self, recurrent_kernel, batch, on_h):

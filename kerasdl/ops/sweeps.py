@@ -23,6 +23,7 @@ from kerasdl.ops.products import (
 )
 from kerasdl.ops.scan import scan
 from kerasdl.ops.sequences import (
+    rows_by_gate,
     select_rows,
     state_before,
     states_before,
@@ -38,6 +39,7 @@ class Cell:
         activation: name of the activation ψ.
         gates: how many blocks of H columns the kernels have.
         kept: what the forward step keeps beside the new states, as widths in units of H.
+        by_gate: whether the forward step takes the gates of x_t W + b one by one.
         bias_rows: what stands before the last axis of the bias.
         cudnn: what cuDNN calls the network with tanh and σ; None if it has none such.
     """
@@ -45,6 +47,7 @@ class Cell:
     activation: str
     gates: ClassVar[int]
     kept: ClassVar[tuple] = ()
+    by_gate: ClassVar[bool] = False
     bias_rows: ClassVar[tuple] = ()
     cudnn: ClassVar[str | None] = None
 
@@ -135,7 +138,8 @@ def forward_sweep(cell, inputs, keep, sequence, unroll=False):
     kernel, recurrent_kernel, *bias = weights
     bias = bias[0] if bias else None
     step = cell.forward(recurrent_kernel, bias, on_h)
-    a_x = product(x, kernel, on_x)  # (T, N, gates·H)
+    late_product = not keep and execution.product_in_loop(x.shape[1])
+    a_x = x if late_product else product(x, kernel, on_x)  # (T, N, gates·H)
     # XLA adds the bias in passing inside the loop; without it that is an operation more
     # in each step.
     late_bias = execution.fused() and bias is not None
@@ -144,6 +148,7 @@ def forward_sweep(cell, inputs, keep, sequence, unroll=False):
 
     def turn(states, slices):
         a_t, *counts = slices
+        a_t = product(a_t, kernel, on_x) if late_product else a_t
         new_states, kept = step(a_t + cell.input_bias(bias) if late_bias else a_t, states)
         new_states = _where_counted(counts, new_states, states)
         emitted = [*kept, *new_states] if keep else new_states[:1] if sequence else []
@@ -155,6 +160,9 @@ def forward_sweep(cell, inputs, keep, sequence, unroll=False):
         tf.TensorSpec((states[0].shape[0] or x.shape[1], width * units), x.dtype)
         for width in widths
     ]
+    overwrite = execution.fused() and not late_product and widths[:1] == [cell.gates]
+    if cell.by_gate and not overwrite and not late_product:
+        a_x = rows_by_gate(a_x, cell.gates)
     states, stacks = scan(
         turn,
         states,
@@ -162,7 +170,7 @@ def forward_sweep(cell, inputs, keep, sequence, unroll=False):
         specs,
         inputs.steps,
         unroll=unroll,
-        overwrite=execution.fused() and widths[:1] == [cell.gates],
+        overwrite=overwrite,
     )
     return states, stacks[len(cell.kept) :] + stacks[: len(cell.kept)] if keep else stacks
 

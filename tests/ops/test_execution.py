@@ -10,6 +10,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from kerasdl.ops import execution, lstm
 from kerasdl.ops.execution import (
     LEAST_STEPS,
+    LOOP_BATCH,
     PART_STEPS,
     SPLIT_BATCH,
     compile_every_length,
@@ -96,6 +97,33 @@ def test_parts_equal_the_loop(name, n, return_sequences, monkeypatch):
     assert len(compiled_calls(parts)) == 3 * calls
     for actual, wanted in zip(parts(), expected, strict=True):
         np.testing.assert_allclose(actual, wanted, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("n", [2 * LOOP_BATCH - 2, 2 * LOOP_BATCH + 1])
+def test_a_product_in_the_loop_equals_the_one_before_it(name, n, monkeypatch):
+    # Two halves of the batch run side by side, each below or above the bound.
+    formed = []
+    rule = execution.product_in_loop
+    monkeypatch.setattr(
+        execution,
+        "product_in_loop",
+        lambda batch: formed.append(rule(batch)) or formed[-1],
+    )
+    inputs, mask, on_x, on_h = problem(name, n)
+    options = {"mask": mask, "dropout_mask": on_x, "recurrent_dropout_mask": on_h}
+    options["recompute"] = "all"  # what inference runs
+
+    def infer():
+        tensors = [tf.constant(value) for value in inputs]
+        return NETWORKS[name].op(*tensors, **options)
+
+    eager = infer()
+    assert not any(formed)
+    compiled = tf.function(infer)()
+    assert any(formed) == (n > 2 * LOOP_BATCH)
+    for expected, output in zip(eager, compiled, strict=True):
+        np.testing.assert_allclose(output, expected, rtol=1e-12, atol=1e-14)
 
 
 @given(steps=st.integers(1, 10_000))
