@@ -27,7 +27,28 @@ class Artefact(Predictor):
     A user's model (`input_kind` is `"tensors"`) takes for one input an array without the
     batch, or a mapping of such by name, and answers with its outputs by name, arrays
     without the batch; given `labels.txt`, with `label` and `probabilities`.
+
+    Attributes:
+        style_weights: The share of each style, for a network that paints in several;
+            equal shares if None.
     """
+
+    style_weights: Sequence[float] | None = None
+
+    def shares_of_styles(self, count: int) -> np.ndarray:
+        """`style_weights` as the model takes them, float32 (1, count).
+
+        Raises:
+            InputError: There are not `count` of them.
+        """
+        given = self.style_weights
+        shares = np.full(count, 1 / count) if given is None else np.asarray(given)
+        if shares.shape != (count,) or not np.isfinite(shares).all():
+            raise InputError(
+                f"`style_weights` must be {count} numbers, got "
+                f"{', '.join(map(str, shares.ravel()))}."
+            )
+        return shares[np.newaxis].astype(np.float32)
 
     def predict(self, inputs: Any, **options: Any) -> Answer | list[Answer]:
         """See `Predictor`."""

@@ -113,7 +113,12 @@ class DeviceModel(Artefact):
             }
             return as_tensors(one, shapes)
         image = prepare_picture(one.pixels(), given["shape"][1], given["preparation"])
-        return {given["name"]: image[np.newaxis].astype(np.float32)}
+        prepared = {given["name"]: image[np.newaxis].astype(np.float32)}
+        weights = self.run.get_input_details().get("style_weights")
+        if weights is not None:
+            count = int(weights["shape_signature"][1])
+            prepared["style_weights"] = self.shares_of_styles(count)
+        return prepared
 
     def _run_one(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The outputs for a batch of 1; a model of a larger one gets it repeated."""

@@ -121,6 +121,11 @@ def describe(path: Path) -> dict[str, Any]:
             f"{path}: a page takes models of {', '.join(JOBS)}, got {job!r}."
         )
     signature = litert.DeviceModel(path).signature()
+    if len(signature["inputs"]) > 1:
+        raise InputError(
+            f"{path}: a page takes models of one input, got "
+            f"{', '.join(signature['inputs'])}."
+        )
     details = signature["inputs"][given["name"]]
     if details["shape"][0] != 1 or min(details["shape"]) < 1:
         raise InputError(

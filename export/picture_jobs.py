@@ -45,8 +45,19 @@ class PictureJob(Job):
         """The side S of the input in pixels."""
 
     @abc.abstractmethod
-    def graph(self, images: Any, model: Any) -> dict[str, Any]:
-        """Numbers for float32 (N, S, S, 3), RGB in 0..255, in TensorFlow's graph."""
+    def graph(self, images: Any, model: Any, *further: Any) -> dict[str, Any]:
+        """Numbers for float32 (N, S, S, 3), RGB in 0..255, in TensorFlow's graph.
+
+        Args:
+            images: The pictures.
+            model: Answers.
+            *further: Inputs besides the pictures, those of `further`.
+        """
+
+    def further(self, count: int) -> dict[str, np.ndarray]:
+        """Examples of what the model takes besides pictures, (count, ...) by name."""
+        del count
+        return {}
 
     def named(self, numbers: dict[str, Any]) -> dict[str, Any]:
         """What a SavedModel answers, from the numbers that `graph` gives."""
@@ -136,20 +147,24 @@ class PictureJob(Job):
         model = self.device_model(request)
         module = module_of(model)
         shape = (request.batch or 1, size, size, 3)
-        module.on_image = tf.function(
-            lambda image: self.graph(image, model),
-            input_signature=[tf.TensorSpec(shape, tf.float32, name="image")],
-        )
         examples = self.given("val", request.examples, request.inputs)
         images = np.concatenate([self.image(example) for example in examples])
-        expected = self.answers(images)
+        inputs = {"image": images, **self.further(len(images))}
+        module.on_image = tf.function(
+            lambda image, *further: self.graph(image, model, *further),
+            input_signature=[
+                tf.TensorSpec((shape[0], *value.shape[1:]), tf.float32, name=name)
+                for name, value in inputs.items()
+            ],
+        )
+        expected = self.answers(*inputs.values())
         export = Export(
             module,
             {SERVING: module.on_image},
             [
                 Case(
                     SERVING,
-                    {"image": images[start : start + shape[0]]},
+                    {n: v[start : start + shape[0]] for n, v in inputs.items()},
                     {n: v[start : start + shape[0]] for n, v in expected.items()},
                 )
                 for start in range(0, len(images) - shape[0] + 1, shape[0])
@@ -167,8 +182,16 @@ class PictureJob(Job):
             },
         )
         if request.quantize == "int8":
+            calibrating = self.given("train", CALIBRATION, request.inputs)
+            further = self.further(len(calibrating))
             export.calibration = (
-                {"image": np.repeat(self.image(example), shape[0], axis=0)}
-                for example in self.given("train", CALIBRATION, request.inputs)
+                {
+                    name: np.repeat(value, shape[0], axis=0)
+                    for name, value in {
+                        "image": self.image(example),
+                        **{name: v[k : k + 1] for name, v in further.items()},
+                    }.items()
+                }
+                for k, example in enumerate(calibrating)
             )
         return export

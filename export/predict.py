@@ -29,6 +29,11 @@ from kerasdl.training import command
 def main() -> None:
     """Runs the command."""
     model = load_model(flags.FLAGS.model)
+    if flags.FLAGS.style_weights:
+        try:
+            model.style_weights = [float(share) for share in flags.FLAGS.style_weights]
+        except ValueError as error:
+            raise InputError(f"--style_weights must be numbers: {error}.") from error
 
     def answer(item: Any) -> dict[str, Any]:
         if isinstance(item, Path):
@@ -118,6 +123,9 @@ if __name__ == "__main__":
         "Pictures or folders of them, files of sentences, or .npy and .npz files.",
     )
     flags.DEFINE_string("output", "", "The folder for pictures that the model makes.")
+    flags.DEFINE_list(
+        "style_weights", [], "The share of each style, of a network for several."
+    )
     flags.DEFINE_bool("json", False, "Print an object a line.")
     flags.mark_flags_as_required(["model", "input"])
     command.run(main, inputs.spread_flag(sys.argv, "input"))

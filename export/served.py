@@ -20,7 +20,11 @@ from kerasdl.training.command import import_tensorflow
 # How many inputs one call takes, if its signature takes any number.
 BATCH = 32
 # What an input is, by the arguments of the signature.
-_INPUT_KINDS = {("image_bytes",): "picture", ("text",): "text"}
+_INPUT_KINDS = {
+    ("image_bytes",): "picture",
+    ("image_bytes", "style_weights"): "picture",
+    ("text",): "text",
+}
 
 
 class ServedModel(Artefact):
@@ -61,7 +65,7 @@ class ServedModel(Artefact):
             raise InputError(
                 f"{path}: expected a SavedModel with the signature {SIGNATURE}: {error}"
             ) from error
-        names = tuple(self._inputs)
+        names = tuple(sorted(self._inputs))
         tensors = all(spec.dtype != tf.string for spec in self._inputs.values())
         self.input_kind = _INPUT_KINDS.get(names, "tensors" if tensors else "")
         if not self.input_kind:
@@ -111,7 +115,11 @@ class ServedModel(Artefact):
             return {name: self._constant(value) for name, value in given.items()}
         is_file = one.data is not None
         data = as_jpeg_or_png(one.data, one.name) if is_file else one.as_png()
-        return {"image_bytes": self._constant([data])}
+        prepared = {"image_bytes": self._constant([data])}
+        if "style_weights" in self._inputs:
+            shares = self.shares_of_styles(self._inputs["style_weights"].shape[1])
+            prepared["style_weights"] = self._constant(shares)
+        return prepared
 
     def _named(self, first: dict[str, Any]) -> Answer:
         if "probabilities" in first and self._labels:

@@ -42,6 +42,9 @@ class StyleJob(PictureJob):
     - `stylize_images(images: float[N, H, W, 3]) -> images`, RGB in 0..255
     - on a device `serving_default(image: float[1, S, S, 3]) -> image`
 
+    A network for several styles takes `style_weights: float[N, styles]` besides, in every
+    signature.
+
     Raises:
         InputError: The run optimised a picture, or its model is missing or damaged.
     """
@@ -70,6 +73,14 @@ class StyleJob(PictureJob):
         self.model = kerasdl.load(workdir).model
         self._size = DEVICE_SIZE
 
+    def further(self, count: int) -> dict[str, np.ndarray]:
+        """Weights of the styles for `count` pictures: each alone, then all at once."""
+        styles = self.model.styles
+        if styles == 1:
+            return {}
+        rows = np.vstack([np.eye(styles), np.full((1, styles), 1 / styles)])
+        return {"style_weights": rows[np.arange(count) % len(rows)].astype(np.float32)}
+
     @property
     def size(self) -> int:
         """The side of the square picture that a TFLite file takes."""
@@ -97,17 +108,23 @@ class StyleJob(PictureJob):
             for path in evenly(pictures.paths, count)
         ]
 
-    def graph(self, images: tf.Tensor, model: Any) -> dict[str, tf.Tensor]:
+    def graph(
+        self, images: tf.Tensor, model: Any, *further: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         """The repainted picture, operations in forms that are fast on a device."""
-        return {"image": forms.run_with(model, images, _form_of)}
+        inputs = [images, *further] if further else images
+        return {"image": forms.run_with(model, inputs, _form_of)}
 
     def expected(self, answers: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """See `PictureJob`."""
         return dict(answers)
 
-    def answers(self, images: np.ndarray) -> dict[str, np.ndarray]:
+    def answers(self, images: np.ndarray, *further: np.ndarray) -> dict[str, np.ndarray]:
         """What the Keras model as it is answers."""
-        rows = [self.model(image[np.newaxis], training=False) for image in images]
+        rows = []
+        for row in zip(images, *further, strict=True):
+            inputs = [each[np.newaxis] for each in row]
+            rows.append(self.model(inputs if further else inputs[0], training=False))
         return {"image": np.rint(np.concatenate(rows))}
 
     def served(self, request: Request) -> Export:
@@ -115,20 +132,27 @@ class StyleJob(PictureJob):
         self.check(request)
         module = module_of(self.model)
 
-        def stylize_one(image):
-            return tf.io.encode_png(tf.cast(self._stylize(image), tf.uint8))
+        def stylize_one(row):
+            data, *weights = row
+            image = _at_most(tf.io.decode_png(data), LARGEST_SERVED)
+            return tf.io.encode_png(tf.cast(self._stylize(image, *weights), tf.uint8))
 
-        def stylize(images):
+        def stylize(images, *further):
             # One at a time: each has its own size, and the largest decides the memory.
             styled = tf.map_fn(
-                lambda data: stylize_one(
-                    _at_most(tf.io.decode_png(data), LARGEST_SERVED)
-                ),
-                images,
+                stylize_one,
+                (images, *further),
                 fn_output_signature=tf.TensorSpec((), tf.string),
                 parallel_iterations=1,
             )
             return {"image_bytes": styled}
+
+        examples = self.given("val", request.examples, request.inputs)
+        further = self.further(len(examples))
+        specs = [
+            tf.TensorSpec((None, *value.shape[1:]), tf.float32, name=name)
+            for name, value in further.items()
+        ]
 
         # Pictures of several sizes are one tensor only if they are encoded.
         add_encoded_signatures(
@@ -136,25 +160,39 @@ class StyleJob(PictureJob):
             lambda data: tf.io.encode_png(decode(data)),
             tf.io.encode_png(tf.zeros((8, 8, 3), tf.uint8)),
             stylize,
+            further=specs,
         )
         images = tf.TensorSpec((None, None, None, 3), tf.float32, name="images")
         module.on_images = tf.function(
-            lambda images: {"images": apply_to_any_size(self.model, images)},
-            input_signature=[images],
+            lambda images, *weights: {
+                "images": apply_to_any_size(self.model, images, *weights)
+            },
+            input_signature=[images, *specs],
         )
-        examples = self.given("val", request.examples, request.inputs)
         pictures = [
             _at_most(tf.constant(decode_picture(e.data, e.name)), LARGEST_SERVED)
             for e in examples
         ]
-        styled = [self._stylize(picture).numpy() for picture in pictures]
+        styled = [
+            self._stylize(*row).numpy()
+            for row in zip(pictures, *further.values(), strict=True)
+        ]
         encoded = [encode_picture(image.astype(np.uint8), "png") for image in styled]
         cases = encoded_cases(
-            [example.data for example in examples], {"image_bytes": strings(encoded)}
+            [example.data for example in examples],
+            {"image_bytes": strings(encoded)},
+            further,
         )
         cases += [
-            Case("stylize_images", {"images": given[np.newaxis]}, {"images": image[None]})
-            for given, image in zip((p.numpy() for p in pictures), styled, strict=True)
+            Case(
+                "stylize_images",
+                {
+                    "images": picture.numpy()[np.newaxis],
+                    **{name: value[k : k + 1] for name, value in further.items()},
+                },
+                {"images": image[np.newaxis]},
+            )
+            for k, (picture, image) in enumerate(zip(pictures, styled, strict=True))
         ]
         return Export(
             module,
@@ -171,9 +209,10 @@ class StyleJob(PictureJob):
             },
         )
 
-    def _stylize(self, image: tf.Tensor) -> tf.Tensor:
+    def _stylize(self, image: tf.Tensor, *weights: tf.Tensor) -> tf.Tensor:
         """float32 (H, W, 3) of one picture, whole grey levels."""
-        return apply_to_any_size(self.model, image[tf.newaxis])[0]
+        rows = (tf.convert_to_tensor(each)[tf.newaxis] for each in (image, *weights))
+        return apply_to_any_size(self.model, *rows)[0]
 
 
 def _form_of(operation: Any) -> Any:

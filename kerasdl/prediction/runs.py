@@ -268,17 +268,18 @@ class StyledByRun(Predictor):
     def answer(self, inputs: Sequence[Picture]) -> list[Answer]:
         """`image`, each picture in the run's style."""
         from kerasdl.style.transfer import stylize
-        from kerasdl.training.style import style_options, style_pictures
+        from kerasdl.training.style import mask_pictures, style_options, style_pictures
 
         styles, options = style_pictures(self._config), style_options(self._config)
+        masks = mask_pictures(self._config)
         return [
-            {"image": stylize(_srgb(picture), styles, options=options).image}
+            {"image": stylize(_srgb(picture), styles, masks=masks, options=options).image}
             for picture in inputs
         ]
 
 
 class TrainedPainter(Predictor):
-    """A run that trained a network for one style.
+    """A run that trained a network, for one style or several in equal shares.
 
     Args:
         root: The run's folder.
@@ -318,7 +319,7 @@ def _srgb(picture: Picture) -> np.ndarray:
 
 
 def _load_style(root: Path, config: Mapping[str, Any]) -> Predictor:
-    return (StyledByRun if config["method"] == "picture" else TrainedPainter)(
+    return (TrainedPainter if config["method"] == "network" else StyledByRun)(
         root, config
     )
 

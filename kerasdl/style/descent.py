@@ -4,6 +4,7 @@ import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -24,6 +25,9 @@ ADAM_EPSILON = 1e-8
 LBFGS_SEGMENT = 100
 LBFGS_MEMORY = 10
 
+# Rows clamped at once if the picture is tiled: no second array of its size is made.
+CLAMPED_ROWS = 256
+
 # Steps timed with each way of compiling, on a GPU.
 TRIAL_STEPS = 5
 
@@ -38,6 +42,8 @@ class StyleState:
         image: float32 (1, H, W, 3), normalised units.
         moments: Adam's m and v, float32 (2, 1, H, W, 3); zeros for L-BFGS.
         seconds: Optimisation time so far.
+        average: Σ_k (1 − d) d^(t − k) x_k of the iterates x_1 to x_t at this scale, d
+            being `average_decay`, (1, H, W, 3); None if d is 0.
     """
 
     scale: int
@@ -45,11 +51,17 @@ class StyleState:
     image: np.ndarray
     moments: np.ndarray
     seconds: float
+    average: np.ndarray | None = None
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The values by name, those that are None left out."""
+        return {name: value for name, value in vars(self).items() if value is not None}
 
     def save(self, path: Path) -> None:
         """Writes the state to an open or named `.npz` file."""
         with open(path, "wb") as file:
-            np.savez(file, **dataclasses.asdict(self))
+            np.savez(file, **self.fields)
 
     @classmethod
     def load(cls, path: Path) -> "StyleState":
@@ -66,6 +78,7 @@ class StyleState:
                 image=stored["image"],
                 moments=stored["moments"],
                 seconds=float(stored["seconds"]),
+                average=stored.get("average"),
             )
         except (KeyError, OverflowError, TypeError, ValueError) as error:
             why = str(error).removeprefix(f"{path}: ").removesuffix(".")
@@ -108,7 +121,9 @@ class AdamDescent:
     """Adam on the picture; forward, losses, gradient and update are one graph.
 
     Kingma and Ba, 2015, algorithm 1, with one schedule: a rate, and from an iteration on
-    a fresh optimiser with another. Nothing is copied to the host between iterations.
+    a fresh optimiser with another. Nothing is copied to the host between iterations. If
+    the picture is tiled, each tile is a graph, and what is as large as the picture is
+    changed in place: the picture, two moments and the gradient are all that is held.
 
     Args:
         objective: What is minimised.
@@ -129,9 +144,13 @@ class AdamDescent:
         self._iterations = iterations
         self._image = tf.Variable(state.image)
         self._moments = [tf.Variable(moment) for moment in state.moments]
-        self._low, self._high = (
-            _fast_bound(bound, state.image.shape) for bound in clamp_range(options)
-        )
+        self._average = None if state.average is None else tf.Variable(state.average)
+        self._low, self._high = clamp_range(options)
+        if objective.traceable:
+            shape = state.image.shape
+            self._low, self._high = (
+                _fast_bound(bound, shape) for bound in (self._low, self._high)
+            )
         # Not the whole state, whose arrays are as large as the picture.
         self._scale, self._seconds_before = state.scale, state.seconds
         self._first = self._iteration = state.iteration
@@ -140,12 +159,14 @@ class AdamDescent:
     def _compile(self, jit_compile: bool) -> Callable[..., tf.Tensor]:
         image, (first, second) = self._image, self._moments
         beta_1, beta_2 = ADAM_BETAS
+        traceable = self._objective.traceable
 
-        @tf.function(jit_compile=jit_compile)
         def step(rate, power_1, power_2, epsilon, clamp) -> tf.Tensor:
             if clamp:
-                image.assign(tf.clip_by_value(image, self._low, self._high))
-            losses, gradient = self._objective.losses_and_gradient(image.read_value())
+                self._clamp()
+            losses, gradient = self._objective.losses_and_gradient(
+                image.read_value() if traceable else image
+            )
             tf.raw_ops.ResourceApplyAdam(
                 var=image.handle,
                 m=first.handle,
@@ -158,17 +179,29 @@ class AdamDescent:
                 epsilon=epsilon,
                 grad=gradient,
             )
+            if self._average is not None:
+                share = 1 - self._options.average_decay
+                self._average.assign_add(share * (image - self._average))
             return losses
 
-        return step
+        return tf.function(step, jit_compile=jit_compile) if traceable else step
+
+    def _clamp(self) -> None:
+        if self._objective.traceable:
+            self._image.assign(tf.clip_by_value(self._image, self._low, self._high))
+            return
+        for top in range(0, self._image.shape[1], CLAMPED_ROWS):
+            rows = self._image[:, top : top + CLAMPED_ROWS]
+            rows.assign(tf.clip_by_value(rows, self._low, self._high))
 
     def _fastest(self) -> Callable[..., tf.Tensor]:
         """The step, compiled as the options say; on a GPU "auto" times both ways."""
         if self._options.compile != "auto":
             return self._compile(self._options.compile == "xla")
-        if not tf.config.list_physical_devices("GPU"):
+        if not (self._objective.traceable and tf.config.list_physical_devices("GPU")):
             return self._compile(False)  # XLA's convolutions are slow on a CPU
         variables = [self._image, *self._moments]
+        variables += [] if self._average is None else [self._average]
         before = [variable.numpy() for variable in variables]
         steps = [self._compile(jit_compile) for jit_compile in (False, True)]
         seconds = []
@@ -208,13 +241,20 @@ class AdamDescent:
             if observe(self._iteration - 1, losses):
                 return False
         if not self._options.clamp_until:
-            self._image.assign(tf.clip_by_value(self._image, self._low, self._high))
+            self._clamp()
         return True
 
     @property
     def image(self) -> np.ndarray:
-        """The picture as it stands, (1, H, W, 3)."""
-        return self._image.numpy()
+        """The picture as it stands, (1, H, W, 3): the last iterate or their mean."""
+        if self._average is None or not self._iteration:
+            return self._image.numpy()
+        # The weights of the iterates so far add up to 1 − d^t.
+        total = 1 - self._options.average_decay**self._iteration
+        mean = self._average.numpy() / np.float32(total)
+        if self._options.clamp_until:
+            return mean
+        return np.clip(mean, *clamp_range(self._options))
 
     @property
     def _seconds(self) -> float:
@@ -231,6 +271,7 @@ class AdamDescent:
             image=self._image.numpy(),
             moments=np.stack([moment.numpy() for moment in self._moments]),
             seconds=self._seconds,
+            average=None if self._average is None else self._average.numpy(),
         )
 
 

@@ -1,5 +1,6 @@
 """Features of a fixed network at layers chosen by name."""
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -74,6 +75,7 @@ class FeatureExtractor:
     Attributes:
         names: The layers as they were asked for.
         layers: The layers' full names.
+        model: The network up to those layers.
 
     Raises:
         InputError: If the network, a layer, or the weights do not exist.
@@ -93,21 +95,29 @@ class FeatureExtractor:
         self.layers = tuple(_layer_name(network, name) for name in layers)
         network, self._takes_normalised = _adapted(network, pooling, precision)
         outputs = [network.get_layer(name).output for name in self.layers]
-        self._model = keras.Model(network.inputs, outputs)
-        self._model.trainable = False
-        self._values = [variable.numpy() for variable in self._model.variables]
+        self.model = keras.Model(network.inputs, outputs)
+        self.model.trainable = False
+        self._values = [variable.numpy() for variable in self.model.variables]
 
     def __call__(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Layer -> float32 (N, H_l, W_l, C_l), of normalised pictures (N, H, W, 3)."""
         constants = [tf.constant(value) for value in self._values]
         if not self._takes_normalised:
             images = to_grey_levels(images)
-        outputs, _ = self._model.stateless_call([], constants, images, training=False)
+        outputs, _ = self.model.stateless_call([], constants, [images], training=False)
         outputs = [outputs] if len(self.names) == 1 else outputs
         return {
             name: tf.cast(output, tf.float32)
             for name, output in zip(self.names, outputs, strict=True)
         }
+
+    @functools.lru_cache(maxsize=64)  # noqa: B019 - there is one for each job
+    def shapes(self, size: tuple[int, int]) -> dict[str, tuple[int, int, int]]:
+        """Layer -> (H_l, W_l, C_l), for a picture of `size` (H, W)."""
+        # The model itself believes that pictures have the size it was built for.
+        spec = tf.TensorSpec((1, *size, 3), tf.float32)
+        outputs = tf.function(self.__call__).get_concrete_function(spec).output_shapes
+        return {name: tuple(shape[1:]) for name, shape in outputs.items()}
 
 
 def _layer_name(network: keras.Model, name: str) -> str:

@@ -28,11 +28,14 @@ def content_loss(features: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.math.squared_difference(features, target))
 
 
-def gram_matrix(features: tf.Tensor) -> tf.Tensor:
+def gram_matrix(features: tf.Tensor, size: tf.Tensor | float | None = None) -> tf.Tensor:
     """G_ij = Σ_k F_ki F_kj / (C·H·W), k over the H·W places.
 
     Args:
         features: (N, H, W, C).
+        size: Divides instead of C·H·W: that of the whole map if `features` are a part
+            of it (the Gram matrices of the parts then add up to the map's), or C Σ_k m_k
+            if they were multiplied by √m_k, a weight of each place.
 
     Returns:
         (N, C, C), symmetric, positive semi-definite. With D the gradient that reaches
@@ -43,36 +46,38 @@ def gram_matrix(features: tf.Tensor) -> tf.Tensor:
     def gram(features):
         shape = tf.shape(features)
         flat = tf.reshape(features, (shape[0], -1, features.shape[-1]))  # (N, H·W, C)
-        size = tf.cast(shape[1] * shape[2] * shape[3], features.dtype)
+        divisor = shape[1] * shape[2] * shape[3] if size is None else size
+        divisor = tf.cast(divisor, features.dtype)
 
         def gradient(upstream):
-            both = (upstream + tf.linalg.matrix_transpose(upstream)) / size
+            both = (upstream + tf.linalg.matrix_transpose(upstream)) / divisor
             return tf.reshape(tf.matmul(flat, both), shape)
 
-        return tf.matmul(flat, flat, transpose_a=True) / size, gradient
+        return tf.matmul(flat, flat, transpose_a=True) / divisor, gradient
 
     return gram(tf.convert_to_tensor(features))
 
 
 def style_loss(
-    grams: Sequence[tf.Tensor], targets: Sequence[tf.Tensor], weights: Sequence[float]
+    grams: Sequence[tf.Tensor],
+    targets: Sequence[tf.Tensor],
+    weights: Sequence[tf.Tensor | float],
 ) -> tf.Tensor:
-    """Σ_l w_l Σ (G_l − A_l)².
+    """Σ_l Σ w_l Σ (G_l − A_l)², the inner sum over each matrix.
 
     Args:
-        grams: G_l of each layer, (N, C_l, C_l).
-        targets: A_l, (N, C_l, C_l) or (1, C_l, C_l).
-        weights: w_l.
+        grams: G_l of each layer, (..., C_l, C_l): of pictures, or regions of them.
+        targets: A_l, (..., C_l, C_l), whose leading axes broadcast with those of G_l.
+        weights: w_l, scalars, or one for each matrix, (...).
 
     Returns:
         A scalar.
     """
-    return tf.add_n(
-        [
-            weight * content_loss(gram, target)
-            for gram, target, weight in zip(grams, targets, weights, strict=True)
-        ]
-    )
+    losses = []
+    for gram, target, weight in zip(grams, targets, weights, strict=True):
+        squares = tf.math.squared_difference(gram, target)
+        losses.append(tf.reduce_sum(weight * tf.reduce_sum(squares, (-2, -1))))
+    return tf.add_n(losses)
 
 
 def total_variation(images: tf.Tensor) -> tf.Tensor:

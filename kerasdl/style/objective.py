@@ -5,15 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from kerasdl.errors import InputError
-from kerasdl.style.features import STYLE_LAYERS, FeatureExtractor
-from kerasdl.style.losses import (
-    content_loss,
-    gram_matrix,
-    style_loss,
-    total_variation,
-)
-from kerasdl.style.options import INITS, StyleOptions, named_numbers, numbers, words
+from kerasdl.style.losses import style_loss, total_variation
+from kerasdl.style.network import Reading, StyleNetwork
+from kerasdl.style.options import INITS, StyleOptions, numbers
 
 # What a normalised term is divided by has a floor, or a content picture without a detail,
 # and an initial picture that has the style already, would give one term all the weight.
@@ -22,135 +16,42 @@ from kerasdl.style.options import INITS, StyleOptions, named_numbers, numbers, w
 # variation is 0.3 a pixel.
 LEAST_STYLE, LEAST_CONTENT, LEAST_VARIATION = 0.05, 0.03, 0.02
 
-
-class StyleNetwork:
-    """The fixed network of `options` with its content and style layers.
-
-    Args:
-        options: Names the network, its weights and the layers.
-
-    Attributes:
-        content_layers: Names, as given.
-        style_layers: Names, as given.
-
-    Raises:
-        InputError: Where there is no such network, layer or file of weights, or the
-            layers of a network without usual ones are not named.
-    """
-
-    def __init__(self, options: StyleOptions) -> None:
-        usual = STYLE_LAYERS.get(options.backbone)
-        self.content_layers = words(options.content_layers)
-        self.style_layers = words(options.style_layers)
-        if usual is not None:
-            self.content_layers = self.content_layers or usual.content
-            self.style_layers = self.style_layers or usual.style
-        if not (self.content_layers and self.style_layers):
-            raise InputError(
-                f"`content_layers` and `style_layers` must be named for "
-                f"{options.backbone}; only {', '.join(STYLE_LAYERS)} have usual ones."
-            )
-        names = dict.fromkeys((*self.content_layers, *self.style_layers))
-        self._extract = FeatureExtractor(
-            options.backbone,
-            tuple(names),
-            weights=options.weights,
-            pooling=options.pooling,
-            precision=options.precision,
-        )
-        divisors = named_numbers("feature_divisors", options.feature_divisors)
-        for name in divisors:
-            if name not in names:
-                raise InputError(
-                    f"`feature_divisors` must name layers among {', '.join(names)}, "
-                    f"got {name!r}."
-                )
-        self._scales = {name: 1 / divisors.get(name, 1.0) for name in names}
-
-    def features(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Layer -> (N, H_l, W_l, C_l), undivided, of normalised pictures (N, H, W, 3)."""
-        return self._extract(images)
-
-    def content_features(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """P_l of the content layers, undivided."""
-        features = self.features(images)
-        return {name: features[name] for name in self.content_layers}
-
-    def style_grams(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """A_l of the style layers, of features divided as the options say."""
-        return self.grams(self.features(images))
-
-    def content_loss(
-        self, features: Mapping[str, tf.Tensor], name: str, target: tf.Tensor
-    ) -> tf.Tensor:
-        """Σ (F − P)² of a layer's divided features, from undivided ones."""
-        return self._scales[name] ** 2 * content_loss(features[name], target)
-
-    def flat_losses(
-        self, features: Mapping[str, tf.Tensor], images: tf.Tensor
-    ) -> tuple[float, float]:
-        """What content loss and total variation are divided by, with their floors.
-
-        Args:
-            features: Undivided, of the content layers at least.
-            images: (N, H, W, 3), normalised units, whose features they are.
-
-        Returns:
-            The content loss of the mean over each map in the place of the features, and
-            the total variation, both summed over the pictures.
-        """
-        flat = energy = 0.0
-        for name in self.content_layers:
-            mean = tf.reduce_mean(features[name], (1, 2), keepdims=True)
-            flat += float(self.content_loss(features, name, mean))
-            zero = tf.zeros_like(mean)
-            energy += float(self.content_loss(features, name, zero))
-        pixels = float(np.prod(images.shape[:3]))
-        variation = max(float(total_variation(images)), LEAST_VARIATION * pixels)
-        return max(flat, LEAST_CONTENT * energy, 1e-12), variation
-
-    def grams(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """G_l of the style layers, of divided features, from undivided ones.
-
-        The C x C matrix is divided by the square instead of the larger features.
-        """
-        return {
-            name: self._scales[name] ** 2 * gram_matrix(features[name])
-            for name in self.style_layers
-        }
-
-
-def style_start(gram: tf.Tensor, target: tf.Tensor) -> float:
-    """What the loss of a style layer is divided by: its value for `gram`, with a floor.
-
-    Args:
-        gram: G of the reference picture, or of N of them, (N, C, C).
-        target: A, (1, C, C).
-
-    Returns:
-        The mean over the pictures.
-    """
-    start = float(content_loss(gram, target)) / len(gram)
-    return max(start, LEAST_STYLE * float(tf.reduce_sum(target**2)), 1e-12)
+TERMS = ("loss/total", "loss/content", "loss/style", "loss/tv")
 
 
 class StyleObjective:
-    """w_c Σ (F − P)² + Σ_l w_l Σ (G_l − A_l)² + w_tv TV, of one picture.
+    """The mean over N pictures of
 
-    Where several styles are mixed, A_l is the weighted mean of theirs: the gradient is
-    that of the weighted mean of the losses, from which it differs by a constant.
+        w_c Σ (F − P)² + Σ_l Σ_r s_r w_lr Σ (G_lr − A_lr)² + w_tv TV.
+
+    Several styles are mixed, each has a region of the picture, or each picture has its
+    own. Mixed: there is one region, the picture, and A_l is the weighted mean of the
+    styles' Gram matrices; the gradient is that of the weighted mean of the losses, from
+    which it differs by a constant. A region a style: G_lr is the Gram matrix of region r,
+    with P_k = m_rk the share of style r at place k, Σ_k m_k F_ki F_kj / (C Σ_k m_k), and
+    s_r the region's share of the picture (Gatys et al., 2017, Controlling Perceptual
+    Factors in Neural Style Transfer, section 4). A style a picture: `losses` is told the
+    shares s of the styles in each.
 
     Args:
         network: Computes the features.
         options: The weights of the terms.
-        content: The content picture, float32 (1, H, W, 3), normalised units.
+        content: The content pictures, float32 (N, H, W, 3), normalised units. Normalised
+            weights are relative to what their losses are before anything has happened.
         styles: The style pictures, each (1, H_s, W_s, 3).
-        initial: What the optimisation starts from, (1, H, W, 3): normalised weights are
-            relative to its losses.
+        initial: What the optimisation starts from, if it is not `content`.
+        masks: The share of each style at each pixel, float32 (1, H, W, styles).
+        apart: Whether the styles are kept apart, one a picture; with `masks` they are.
+        anchor: Of a video's frame, what it is held to, ω (1, H, W, 3), and how far, c
+            (1, H, W, 1) in 0..1: adds w_t Σ c (x − ω)², divided as the content loss is
+            by that of a flat picture.
 
     Attributes:
         terms: The names of what `losses` gives, in order.
+        traceable: Whether `losses_and_gradient` is to be a part of one TensorFlow graph.
     """
+
+    traceable = True
 
     def __init__(
         self,
@@ -158,73 +59,142 @@ class StyleObjective:
         options: StyleOptions,
         content: tf.Tensor,
         styles: Sequence[tf.Tensor],
-        initial: tf.Tensor,
+        initial: tf.Tensor | None = None,
+        *,
+        masks: tf.Tensor | None = None,
+        apart: bool = False,
+        anchor: tuple[tf.Tensor, tf.Tensor] | None = None,
     ) -> None:
-        self._network = network
-        self._content = tf.function(network.content_features)(content)
-        grams = tf.function(network.style_grams, reduce_retracing=True)
+        self.network = network
+        self.terms = (
+            *TERMS,
+            *(f"loss/content/{name}" for name in network.content_layers),
+            *(f"loss/style/{name}" for name in network.style_layers),
+            *(("loss/temporal",) if anchor is not None else ()),
+        )
+        self._anchor = anchor
+        self._temporal_weight = options.temporal_weight
+        self._regions = network.regions(masks)
+        reading = network.read(content, self._regions)
+        self._content = reading.content
         shares = np.array(numbers("style_mix", options.style_mix, len(styles)))
         shares = shares / shares.sum()
-        mixed: dict[str, tf.Tensor] = {}
-        for share, style in zip(shares, styles, strict=True):
-            for name, gram in grams(style).items():
-                mixed[name] = mixed.get(name, 0.0) + share * gram
-        self._style = mixed
-        layers = network.style_layers
-        raw = numbers("layer_weights", options.layer_weights, len(layers))
-        self._layer_weights = [options.style_weight * weight for weight in raw]
+        self._targets = _targets(network, styles, shares, masks is not None or apart)
+        # (1, R): of each style in the picture.
+        self._shares = np.ones((1, 1), np.float32)
+        if apart or masks is not None:
+            self._shares = np.float32(len(styles) * shares[np.newaxis])
+        if masks is not None:
+            self._shares = self._shares * tf.reduce_mean(masks, (1, 2)).numpy()
+        raw = numbers("layer_weights", options.layer_weights, len(network.style_layers))
+        self._style_weights = {
+            name: np.float32(options.style_weight * weight)
+            for name, weight in zip(network.style_layers, raw, strict=True)
+        }
         self._content_weight = options.content_weight
         self._tv_weight = options.tv_weight
         if options.weighting == "normalised":
             # A picture of the caller's may have the style already: then the loss to be
             # lowered is the content's, and style losses are those at the content.
             is_own = options.init not in INITS
-            self._normalise(content, grams(content if is_own else initial), sum(raw))
-            if is_own:
-                features = tf.function(network.features)(initial)
-                start = float(tf.add_n(self._content_losses(features)))
+            start = reading
+            if initial is not None and initial is not content and not is_own:
+                start = network.read(initial, self._regions)
+            self._normalise(content, reading, start.grams, sum(raw))
+            if is_own and initial is not None:
+                first = float(self.losses(initial)[1])
                 self._content_weight /= max(
-                    1.0, start / max(options.content_weight, 1e-12)
+                    1.0, first / max(options.content_weight, 1e-12)
                 )
-        self.terms = (
-            "loss/total",
-            "loss/content",
-            "loss/style",
-            "loss/tv",
-            *(f"loss/content/{name}" for name in network.content_layers),
-            *(f"loss/style/{name}" for name in network.style_layers),
-        )
 
     def _normalise(
-        self, content: tf.Tensor, grams: Mapping[str, tf.Tensor], total: float
+        self,
+        content: tf.Tensor,
+        reading: Reading,
+        grams: Mapping[str, tf.Tensor],
+        total: float,
     ) -> None:
-        content_start, tv_start = self._network.flat_losses(self._content, content)
-        self._content_weight /= content_start
-        self._tv_weight /= tv_start
-        for index, (name, target) in enumerate(self._style.items()):
-            self._layer_weights[index] /= total * style_start(grams[name], target)
+        count = len(content)
+        pixels = float(np.prod(content.shape[:3]))
+        mean = tf.reduce_mean(content, (1, 2), keepdims=True)
+        around = float(tf.reduce_sum(tf.math.squared_difference(content, mean)))
+        self._temporal_weight *= count / max(around, LEAST_VARIATION * pixels)
+        flat, energy = self.network.flat_loss(reading)
+        self._content_weight *= count / max(flat, LEAST_CONTENT * energy, 1e-12)
+        variation = float(self._variation(content))
+        self._tv_weight *= count / max(variation, LEAST_VARIATION * pixels)
+        for name, target in self._targets.items():
+            squares = tf.math.squared_difference(grams[name], target)
+            start = tf.reduce_mean(tf.reduce_sum(squares, (-2, -1)), 0).numpy()  # (R,)
+            floor = LEAST_STYLE * tf.reduce_sum(target**2, (0, -2, -1)).numpy()
+            start = np.maximum(np.maximum(start, floor), 1e-12)
+            self._style_weights[name] /= total * start
 
-    def _content_losses(self, features: Mapping[str, tf.Tensor]) -> list[tf.Tensor]:
-        """The weighted content loss of each layer."""
+    def _variation(self, images: tf.Tensor) -> tf.Tensor:
+        return total_variation(images)
+
+    def _content_losses(
+        self, features: Mapping[str, tf.Tensor], wanted: Mapping[str, tf.Tensor]
+    ) -> list[tf.Tensor]:
+        """The weighted content loss of each layer, summed over the pictures."""
         return [
-            self._content_weight * self._network.content_loss(features, name, target)
-            for name, target in self._content.items()
+            self._content_weight * self.network.content_loss(features, name, target)
+            for name, target in wanted.items()
         ]
 
-    def losses(self, image: tf.Tensor) -> tf.Tensor:
-        """The weighted terms in the order of `terms`, (len(terms),), of (1, H, W, 3)."""
-        features = self._network.features(image)
-        content = self._content_losses(features)
-        grams = self._network.grams(features)
-        style = [
-            style_loss([grams[name]], [target], [weight])
-            for (name, target), weight in zip(
-                self._style.items(), self._layer_weights, strict=True
-            )
+    def _style_losses(
+        self, grams: Mapping[str, tf.Tensor], shares: tf.Tensor | None = None
+    ) -> list[tf.Tensor]:
+        """The weighted style loss of each layer, summed over the pictures."""
+        shares = self._shares if shares is None else self._shares * shares
+        return [
+            style_loss([grams[name]], [target], [shares * self._style_weights[name]])
+            for name, target in self._targets.items()
         ]
-        variation = self._tv_weight * total_variation(image)
+
+    def _temporal_losses(self, image: tf.Tensor) -> list[tf.Tensor]:
+        """The weighted temporal loss, if there is an anchor."""
+        if self._anchor is None:
+            return []
+        target, trust = self._anchor
+        squares = trust * tf.math.squared_difference(image, target)
+        return [self._temporal_weight * tf.reduce_sum(squares)]
+
+    @staticmethod
+    def _together(
+        content: list[tf.Tensor],
+        style: list[tf.Tensor],
+        variation: tf.Tensor,
+        temporal: Sequence[tf.Tensor] = (),
+    ) -> tf.Tensor:
+        """The losses in the order of `terms`."""
         sums = [tf.add_n(content), tf.add_n(style), variation]
-        return tf.stack([tf.add_n(sums), *sums, *content, *style])
+        total = tf.add_n([*sums, *temporal])
+        return tf.stack([total, *sums, *content, *style, *temporal])
+
+    def losses(
+        self,
+        images: tf.Tensor,
+        wanted: Mapping[str, tf.Tensor] | None = None,
+        shares: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """The weighted terms in the order of `terms`, (len(terms),).
+
+        Args:
+            images: (N, H, W, 3), normalised units.
+            wanted: P_l of the content layers, if they are not those of `content`.
+            shares: Of each style in each picture, (N, styles), if styles are kept apart.
+        """
+        features = self.network.features(images)
+        content = self._content_losses(features, wanted or self._content)
+        style = self._style_losses(self.network.grams(features, self._regions), shares)
+        variation = self._tv_weight * self._variation(images)
+        temporal = self._temporal_losses(images)
+        losses = self._together(content, style, variation, temporal)
+        count = images.shape[0]
+        if count == 1:
+            return losses
+        return losses / tf.cast(tf.shape(images)[0], losses.dtype)
 
     def losses_and_gradient(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """`losses`, and the gradient of the total, (1, H, W, 3)."""
@@ -233,3 +203,20 @@ class StyleObjective:
             losses = self.losses(image)
             total = losses[0]
         return losses, tape.gradient(total, image)
+
+
+def _targets(
+    network: StyleNetwork,
+    styles: Sequence[tf.Tensor],
+    shares: np.ndarray,
+    apart: bool,
+) -> dict[str, tf.Tensor]:
+    """A_l, (1, R, C_l, C_l): of each style, or of the one that is their mixture."""
+    grams = [network.read(style).grams for style in styles]
+    targets = {}
+    for name in network.style_layers:
+        each = tf.concat([gram[name] for gram in grams], axis=1)  # (1, styles, C, C)
+        if not apart:
+            each = tf.einsum("s,nsij->nij", np.float32(shares), each)[:, tf.newaxis]
+        targets[name] = each
+    return targets

@@ -11,8 +11,8 @@ from typing import Any
 
 from kerasdl.errors import InputError
 
-# What a run makes: one picture, or a network that makes them.
-METHODS = ("picture", "network")
+# What a run makes: one picture, a network that makes them, or a video.
+METHODS = ("picture", "network", "video")
 OUTPUT_FORMATS = ("png", "jpeg", "webp")
 # What is optimised, if it is not a picture of the caller's that `init` names.
 INITS = ("content", "noise")
@@ -25,9 +25,13 @@ CHOICES = {
 }
 _POSITIVE = ("image_size", "style_size", "iterations", "scales", "learning_rate")
 _NOT_NEGATIVE = (
+    "style_scale",
+    "init_noise",
+    "tile_size",
     "content_weight",
     "style_weight",
     "tv_weight",
+    "temporal_weight",
     "coarse_iterations",
     "decay_at",
     "clamp",
@@ -52,6 +56,8 @@ class StyleOptions:
         layer_weights: w_l of each style layer; "" for 1 each.
         style_weight: A factor on all `layer_weights`.
         tv_weight: w_tv, of the total variation.
+        temporal_weight: w_t, of a video's temporal loss: a frame is held to the one
+            before.
         weighting: "raw" takes the weights as they are (the recipes). "normalised"
             divides each term by what it is before anything has happened, so that
             weights mean the same in any network and at any size: a style layer by its
@@ -63,9 +69,15 @@ class StyleOptions:
             divisor has a floor, for pictures that are flat or have the style already.
         image_size: Shorter side of the result, in pixels.
         style_size: Shorter side of the style pictures, in pixels.
+        style_scale: The shorter side of the style pictures as a multiple of the result's,
+            at each scale, instead of `style_size`; 0 for `style_size`. Above 1 strokes
+            are larger than in the painting, below 1 finer.
         style_mix: Share of each style; "" for equal shares.
         init: "content", "noise" (uniform in [0, 1), normalised units), or a picture's
             path.
+        init_noise: Standard deviation of the noise that is added to the start, in
+            normalised units. Where the content is the same along a line, so is every
+            step, and strokes become scan lines; noise lets them go their own ways.
         optimizer: "adam" or "lbfgs".
         iterations: Of the optimiser, at the last scale.
         scales: How many sizes are worked through, each twice the last.
@@ -77,9 +89,15 @@ class StyleOptions:
         clamp: The picture stays within [-clamp, clamp] in normalised units; 0 keeps it
             to what pixels can show.
         clamp_until: Clamped before each iteration below this; 0 for all.
+        average_decay: The result is the mean of the iterates of Adam, each weighted by
+            this to the power of its age (Polyak averaging in exponential form, corrected
+            for the start as Adam's moments are); 0 for the last iterate.
         stretch: Whether the result is stretched from its own minimum and maximum to
             0..255 instead of cut off there.
         keep_colours: Keeps the content's colours: only luminance is transferred.
+        tile_size: Pictures with a longer side are worked through in overlapping tiles of
+            at most this side, in pixels, which bounds the memory; losses and gradient
+            are the same. 0 for never.
         precision: "mixed_bfloat16" computes features in bfloat16 (and a network that is
             trained, too), losses and picture in float32. float16 has too small a range.
         compile: "graph", "xla", or "auto", which measures both on a GPU and takes
@@ -97,11 +115,14 @@ class StyleOptions:
     layer_weights: str = ""
     style_weight: float = 20.0
     tv_weight: float = 0.1
+    temporal_weight: float = 2.0
     weighting: str = "normalised"
     image_size: int = 256
     style_size: int = 256
+    style_scale: float = 0.0
     style_mix: str = ""
     init: str = "content"
+    init_noise: float = 0.0
     optimizer: str = "adam"
     iterations: int = 100
     scales: int = 1
@@ -111,8 +132,10 @@ class StyleOptions:
     decay_learning_rate: float = 0.1
     clamp: float = 0.0
     clamp_until: int = 0
+    average_decay: float = 0.0
     stretch: bool = False
     keep_colours: bool = False
+    tile_size: int = 0
     precision: str = "float32"
     compile: str = "auto"
     seed: int = 0
@@ -137,6 +160,16 @@ class StyleOptions:
                 f"`scales` must leave 16 pixels at the coarsest, got {self.scales} for "
                 f"`image_size` {self.image_size}."
             )
+        if not 0 <= self.average_decay < 1:
+            raise InputError(
+                f"`average_decay` must be at least 0 and less than 1, got "
+                f"{self.average_decay}."
+            )
+        if self.average_decay and self.optimizer != "adam":
+            raise InputError(
+                "`average_decay` is of Adam's iterates and must be 0 for another "
+                f"`optimizer`, got {self.average_decay} with {self.optimizer!r}."
+            )
         for name in ("layer_weights", "style_mix"):
             numbers(name, getattr(self, name))
         named_numbers("feature_divisors", self.feature_divisors)
@@ -146,6 +179,13 @@ class StyleOptions:
         """Iterations over all scales."""
         return sum(self.iterations_at(scale) for scale in range(self.scales))
 
+    @property
+    def full_style_size(self) -> int:
+        """Shorter side of the style pictures at the last scale, in pixels."""
+        if not self.style_scale:
+            return self.style_size
+        return max(1, round(self.style_scale * self.image_size))
+
     def iterations_at(self, scale: int) -> int:
         """Iterations at `scale`, the coarsest being 0."""
         last = scale == self.scales - 1
@@ -154,11 +194,13 @@ class StyleOptions:
 
 @dataclasses.dataclass(frozen=True)
 class NetworkOptions:
-    """What a feed-forward network for one style is and how it is trained.
+    """What a feed-forward network is and how it is trained.
 
     The losses are those of `StyleOptions`, on crops of `image_size` pixels.
 
     Attributes:
+        conditional: Whether several styles are kept apart: the network then takes the
+            share of each. If not, it paints in their mixture (`style_mix`).
         filters: Channels of the first convolution; the others have two and four times
             as many. 32 in the paper.
         residual_blocks: 5 in the paper.
@@ -169,6 +211,7 @@ class NetworkOptions:
         drawn: Pictures drawn to train on if no folder is named.
     """
 
+    conditional: bool = False
     filters: int = 32
     residual_blocks: int = 5
     steps: int = 2000
@@ -180,8 +223,38 @@ class NetworkOptions:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if not 0 < value < math.inf:
+            if field.name != "conditional" and not 0 < value < math.inf:
                 raise InputError(f"`network.{field.name}` must be positive, got {value}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoOptions:
+    """How a video is stylised; its first frame is as `StyleOptions` say.
+
+    Attributes:
+        iterations: Of each later frame, which starts from the one before; there is one
+            scale.
+        most_frames: Frames after which to stop; 0 for all.
+        fps: Frames per second of `result.mp4`; 0 for those of the file that was read, or
+            for 25.
+        write_file: Whether to write `result.mp4` besides the frames.
+        drawn: Frames drawn if no video is named.
+    """
+
+    iterations: int = 40
+    most_frames: int = 0
+    fps: float = 0.0
+    write_file: bool = False
+    drawn: int = 8
+
+    def __post_init__(self) -> None:
+        for name, least in (("iterations", 1), ("drawn", 1), ("most_frames", 0)):
+            if getattr(self, name) < least:
+                raise InputError(
+                    f"`video.{name}` must be at least {least}, got {getattr(self, name)}."
+                )
+        if not 0 <= self.fps < math.inf:
+            raise InputError(f"`video.fps` must not be negative, got {self.fps}.")
 
 
 def make_options(fields: dict[str, Any]) -> StyleOptions:

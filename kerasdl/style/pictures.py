@@ -1,6 +1,8 @@
 """Pictures in and out of style transfer: sizes, colour profiles, luminance."""
 
 import io
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,13 @@ FORMATS = {
 
 # The longest side that a picture is resized to.
 MAX_SIDE = 8192
+
+# By how much a mask's proportions may differ from the content's, as a ratio.
+MASK_SLACK = 0.02
+
+# Grey levels: a style is not made more contrasted than as if it had this spread, or the
+# noise of a flat one would become its strokes.
+LEAST_SPREAD = 4.0
 
 # Where an ICC header holds the time at which it was made, and the time that ours say:
 # the year, month and day of the sRGB standard's publication, 16 bits each.
@@ -127,6 +136,49 @@ def fitted_size(image: np.ndarray, size: int, name: str) -> tuple[int, int]:
     return fitted
 
 
+def shares_of_masks(
+    masks: Sequence[np.ndarray],
+    names: Sequence[str],
+    styles: int,
+    size: tuple[int, int],
+) -> np.ndarray:
+    """The share of each style at each pixel.
+
+    Args:
+        masks: uint8 (H_m, W_m, 3) each; luminance counts.
+        names: What an error calls each.
+        styles: How many styles there are.
+        size: Height and width of the content.
+
+    Returns:
+        float32 (H, W, styles), at the largest of the masks' sizes; the shares of a pixel
+        add up to 1 at most.
+
+    Raises:
+        InputError: There is not one mask a style, a mask has other proportions than the
+            content, or is black everywhere.
+    """
+    if len(masks) != styles:
+        raise InputError(
+            f"`masks` must be one for each style, got {len(masks)} for {styles}."
+        )
+    height, width = size
+    for mask, name in zip(masks, names, strict=True):
+        proportions = mask.shape[0] * width / (mask.shape[1] * height)
+        # Half a pixel of a small mask is no other shape.
+        slack = MASK_SLACK + 1 / min(mask.shape[:2])
+        if abs(math.log(proportions)) > slack:
+            raise InputError(
+                f"{name}: a mask must have the proportions of the content, {width} x "
+                f"{height}, got {mask.shape[1]} x {mask.shape[0]}."
+            )
+        if not mask.any():
+            raise InputError(f"{name}: a mask must not be black everywhere.")
+    common = max((mask.shape[:2] for mask in masks), key=math.prod)
+    shares = np.stack([luminance(resize_picture(m, *common)) for m in masks], -1) / 255
+    return (shares / np.maximum(shares.sum(-1, keepdims=True), 1)).astype(np.float32)
+
+
 def grey_like(style: np.ndarray, content: np.ndarray) -> np.ndarray:
     """The style's luminance with the content's mean and spread, as a grey picture.
 
@@ -141,7 +193,7 @@ def grey_like(style: np.ndarray, content: np.ndarray) -> np.ndarray:
         uint8 (H_s, W_s, 3), three equal channels.
     """
     style_y, content_y = luminance(style), luminance(content)
-    spread = content_y.std() / max(style_y.std(), 1e-6)
+    spread = content_y.std() / max(style_y.std(), LEAST_SPREAD)
     matched = (style_y - style_y.mean()) * spread + content_y.mean()
     return _grey(matched)
 

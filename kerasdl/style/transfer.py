@@ -1,7 +1,9 @@
 """`stylize`: one content picture in one or more styles."""
 
 import dataclasses
+import functools
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +15,8 @@ import tensorflow as tf
 from kerasdl.errors import InputError
 from kerasdl.style.descent import DESCENTS, StyleState
 from kerasdl.style.features import to_grey_levels, to_normalised
-from kerasdl.style.objective import StyleNetwork, StyleObjective
+from kerasdl.style.network import StyleNetwork
+from kerasdl.style.objective import StyleObjective
 from kerasdl.style.options import INITS, StyleOptions, make_options, numbers
 from kerasdl.style.pictures import (
     fit_shorter_side,
@@ -21,7 +24,21 @@ from kerasdl.style.pictures import (
     grey,
     grey_like,
     read_srgb,
+    shares_of_masks,
     with_colours_of,
+)
+from kerasdl.style.tiling import TiledNetwork, TiledObjective
+
+# The options that a network is made from.
+NETWORK_FIELDS = (
+    "backbone",
+    "weights",
+    "pooling",
+    "feature_divisors",
+    "content_layers",
+    "style_layers",
+    "tile_size",
+    "precision",
 )
 
 Picture = str | Path | np.ndarray
@@ -86,6 +103,7 @@ def stylize(
     content: Picture,
     styles: Picture | Sequence[Picture],
     *,
+    masks: Sequence[Picture] = (),
     options: StyleOptions | None = None,
     every: int = 10,
     callback: Callable[[StyleStep], None] | None = None,
@@ -98,6 +116,10 @@ def stylize(
     Args:
         content: A path, or uint8 (H, W, 3) in sRGB.
         styles: One such picture or several.
+        masks: A picture for each style, of the content's proportions: white where the
+            style holds, black where it does not, grey in between. Where masks add up to
+            more than white they share the place, where all are black there is no style.
+            None: all styles are mixed everywhere.
         options: All options at once; the usual ones if None.
         every: A step is reported each so many iterations, from 0 on, and the last one.
         callback: Is told of each step reported.
@@ -125,22 +147,57 @@ def stylize(
     """
     given = {} if options is None else dataclasses.asdict(options)
     options = make_options({**given, **overrides})
-    job = _Job(_Pictures(content, _as_list(styles), options), options, every)
-    job.callback = callback
-    job.should_stop = should_stop or (lambda: False)
-    return job.run(resume)
+    pictures = Pictures(content, _as_list(styles), _as_list(masks), options)
+    run = PictureRun(pictures, options, every)
+    run.callback = callback
+    if should_stop is not None:
+        run.should_stop = should_stop
+    return run.run(resume)
 
 
-def _as_list(styles: Picture | Sequence[Picture]) -> list[Picture]:
-    single = isinstance(styles, str | Path | np.ndarray)
-    return [styles] if single else list(styles)
+def network_of(options: StyleOptions) -> StyleNetwork:
+    """The network of `options`, the same for calls with the same one.
+
+    Raises:
+        InputError: As `StyleNetwork`.
+    """
+    changed = os.stat(options.weights).st_mtime_ns if _is_file(options.weights) else 0
+    shared = {name: getattr(options, name) for name in NETWORK_FIELDS}
+    return _network_of(StyleOptions(**shared), changed)
 
 
-class _Pictures:
-    """Content, styles and starting picture at every scale."""
+@functools.lru_cache(maxsize=2)
+def _network_of(options: StyleOptions, changed: int) -> StyleNetwork:
+    del changed  # a file that was replaced is another one
+    return (TiledNetwork if options.tile_size else StyleNetwork)(options)
+
+
+def _is_file(path: str) -> bool:
+    return bool(path) and os.path.isfile(path)
+
+
+def _as_list(pictures: Picture | Sequence[Picture]) -> list[Picture]:
+    single = isinstance(pictures, str | Path | np.ndarray)
+    return [pictures] if single else list(pictures)
+
+
+class Pictures:
+    """Content, styles and starting picture at every scale.
+
+    Attributes:
+        warm: Of a video's later frame: what to start from, (1, H, W, 3), normalised.
+        anchor: What it is held to; see `StyleObjective`.
+    """
+
+    warm: tf.Tensor | None = None
+    anchor: tuple[tf.Tensor, tf.Tensor] | None = None
 
     def __init__(
-        self, content: Picture, styles: list[Picture], options: StyleOptions
+        self,
+        content: Picture,
+        styles: list[Picture],
+        masks: list[Picture],
+        options: StyleOptions,
     ) -> None:
         if not styles:
             raise InputError("`styles` must name a picture at least, got none.")
@@ -150,12 +207,21 @@ class _Pictures:
         self._styles = [_read(style, "styles") for style in styles]
         fitted_size(self._content, options.image_size, _name(content, "content"))
         for style, given in zip(self._styles, styles, strict=True):
-            fitted_size(style, options.style_size, _name(given, "styles"))
+            fitted_size(style, options.full_style_size, _name(given, "styles"))
+        self._masks = None
+        if masks:
+            self._masks = shares_of_masks(
+                [_read(mask, "masks") for mask in masks],
+                [_name(mask, "masks") for mask in masks],
+                len(styles),
+                self._content.shape[:2],
+            )
         self._init = None
         if options.init not in INITS:
             self._init = _read(options.init, "init")
 
     def size_at(self, scale: int, size: int) -> int:
+        """A size of the last scale, in pixels, as it is at `scale`."""
         return max(1, size >> (self._options.scales - 1 - scale))
 
     def content_at(self, scale: int) -> np.ndarray:
@@ -170,12 +236,21 @@ class _Pictures:
         return _tensor(grey(content) if self._options.keep_colours else content)
 
     def styles_at(self, scale: int) -> list[tf.Tensor]:
-        size = self.size_at(scale, self._options.style_size)
+        """The styles as the network is to see them, (1, H_s, W_s, 3) each."""
+        size = self.size_at(scale, self._options.full_style_size)
         fitted = [fit_shorter_side(style, size) for style in self._styles]
         if self._options.keep_colours:
             content = self.content_at(scale)
             fitted = [grey_like(style, content) for style in fitted]
         return [_tensor(style) for style in fitted]
+
+    def masks_at(self, scale: int) -> tf.Tensor | None:
+        """The share of each style at each pixel, (1, H, W, styles); None if not given."""
+        if self._masks is None:
+            return None
+        size = self.content_at(scale).shape[:2]
+        resized = tf.image.resize(self._masks[np.newaxis], size, antialias=True)
+        return tf.clip_by_value(resized, 0.0, 1.0)
 
     def initial_at(self, scale: int) -> tf.Tensor:
         """What a run that began at `scale` would start from, (1, H, W, 3)."""
@@ -192,30 +267,42 @@ class _Pictures:
         return to_normalised(fitted)
 
 
-class _Job:
+class PictureRun:
     """One call of `stylize`."""
 
-    callback: Callable[[StyleStep], None] | None
-    should_stop: Callable[[], bool]
+    callback: Callable[[StyleStep], None] | None = None
 
-    def __init__(self, pictures: _Pictures, options: StyleOptions, every: int) -> None:
+    @staticmethod
+    def should_stop() -> bool:
+        """Asked after each iteration."""
+        return False
+
+    def __init__(self, pictures: Pictures, options: StyleOptions, every: int) -> None:
         if every < 1:
             raise InputError(f"`every` must be positive, got {every}.")
         self._pictures = pictures
         self._options = options
         self._every = every
-        self._network = StyleNetwork(options)
+        self._network = network_of(options)
         self._trace: list[dict[str, float]] = []
 
     def run(self, resume: StyleState | None) -> StyleResult:
+        """Takes the iterations that are left, of all scales."""
         state = resume or self._start(0, None)
         while True:
-            descent, finished = self._run_scale(state)
-            if not finished or state.scale == self._options.scales - 1:
+            scale, seconds = state.scale, state.seconds
+            size = tuple(state.image.shape[1:3])
+            objective = self._objective(scale, state.image.shape)
+            descent = DESCENTS[self._options.optimizer](
+                objective, self._options, state, self._options.iterations_at(scale)
+            )
+            state = None  # its arrays are as large as the picture
+            finished = self._descend(scale, size, seconds, objective, descent)
+            if not finished or scale == self._options.scales - 1:
                 break
-            state = self._start(state.scale + 1, descent)
+            state = self._start(scale + 1, descent)
         return StyleResult(
-            image=self._picture(state.scale, descent.image),
+            image=self._picture(scale, descent.image),
             trace=tuple(self._trace),
             state=descent.state,
             finished=finished,
@@ -223,33 +310,54 @@ class _Job:
 
     def _start(self, scale: int, coarser: Any) -> StyleState:
         """The state at the start of `scale`: the coarser scale's result, enlarged."""
-        initial = self._pictures.initial_at(scale)
+        initial = self._pictures.warm
+        if initial is None:
+            initial = self._pictures.initial_at(scale)
         seconds = 0.0
         if coarser is not None:
             height, width = initial.shape[1:3]
             initial = tf.image.resize(coarser.image, (height, width), "bicubic")
             seconds = coarser.state.seconds
         image = initial.numpy()
+        if self._options.init_noise and coarser is None and self._pictures.warm is None:
+            rng = np.random.default_rng([self._options.seed, scale, 1])
+            noise = rng.standard_normal(image.shape, np.float32)
+            image = image + np.float32(self._options.init_noise) * noise
         moments = np.zeros((2, *image.shape), np.float32)
-        return StyleState(scale, 0, image, moments, seconds)
+        average = np.zeros_like(image) if self._options.average_decay else None
+        return StyleState(scale, 0, image, moments, seconds, average)
 
-    def _run_scale(self, state: StyleState) -> tuple[Any, bool]:
-        options, scale = self._options, state.scale
-        objective = StyleObjective(
-            self._network,
-            options,
-            self._pictures.target_at(scale),
-            self._pictures.styles_at(scale),
-            self._pictures.initial_at(scale),
-        )
-        if tuple(state.image.shape[1:3]) != self._pictures.content_at(scale).shape[:2]:
+    def _objective(self, scale: int, shape: tuple[int, ...]) -> StyleObjective:
+        """The objective at `scale`, for a picture of `shape` (1, H, W, 3)."""
+        pictures, options = self._pictures, self._options
+        if tuple(shape[1:3]) != pictures.content_at(scale).shape[:2]:
             raise InputError(
                 "`resume` must be a state of the same pictures and options, got a "
-                f"picture of shape {state.image.shape}."
+                f"picture of shape {shape}."
             )
+        tiled = 0 < options.tile_size < max(shape[1:3])
+        return (TiledObjective if tiled else StyleObjective)(
+            self._network,
+            options,
+            pictures.target_at(scale),
+            pictures.styles_at(scale),
+            None if options.init == "content" else pictures.initial_at(scale),
+            masks=pictures.masks_at(scale),
+            anchor=pictures.anchor,
+        )
+
+    def _descend(
+        self,
+        scale: int,
+        size: tuple[int, int],
+        seconds: float,
+        objective: StyleObjective,
+        descent: Any,
+    ) -> bool:
+        """Takes the iterations of a scale; returns whether all were taken."""
+        options = self._options
         iterations = options.iterations_at(scale)
         offset = sum(options.iterations_at(s) for s in range(scale))
-        descent = DESCENTS[options.optimizer](objective, options, state, iterations)
         started = time.monotonic()
 
         def report(number: int, losses: tf.Tensor) -> None:
@@ -262,9 +370,9 @@ class _Job:
             step = StyleStep(
                 iteration=offset + number,
                 iterations=options.total_iterations,
-                size=tuple(state.image.shape[1:3]),
+                size=size,
                 losses=values,
-                seconds=state.seconds + time.monotonic() - started,
+                seconds=seconds + time.monotonic() - started,
                 picture=lambda: self._picture(scale, descent.image),
                 state=lambda: descent.state,
             )
@@ -279,8 +387,8 @@ class _Job:
 
         finished = descent.run(observe)
         if finished and scale == options.scales - 1:
-            report(iterations, tf.function(objective.losses)(tf.constant(descent.image)))
-        return descent, finished
+            report(iterations, objective.losses(tf.convert_to_tensor(descent.image)))
+        return finished
 
     def _picture(self, scale: int, image: np.ndarray) -> np.ndarray:
         """(1, H, W, 3) in normalised units as uint8 (H, W, 3)."""

@@ -22,6 +22,7 @@ from kerasdl.style.options import (
     OUTPUT_FORMATS,
     NetworkOptions,
     StyleOptions,
+    VideoOptions,
 )
 from kerasdl.training.config import (
     check_choice,
@@ -140,6 +141,7 @@ def style_options(config: ConfigDict) -> StyleOptions:
         InputError: One is out of range.
     """
     NetworkOptions(**config.network.to_dict())
+    VideoOptions(**config.video.to_dict())
     names = [field.name for field in dataclasses.fields(StyleOptions)]
     return StyleOptions(**{name: config[name] for name in names})
 
@@ -302,6 +304,7 @@ JOBS = {
             ("configs/style/default.py",),
             choices={"method": METHODS, "format": OUTPUT_FORMATS},
             positive=("every",),
+            not_negative=("progress",),
             check_more=style_options,
         ),
         JobSpec(

@@ -1,6 +1,5 @@
 """The style job: its pictures, its options, an optimisation that can resume."""
 
-import dataclasses
 import time
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,13 @@ from kerasdl.reports.page import Outcome, Report
 from kerasdl.reports.style import report_style
 from kerasdl.style.descent import StyleState
 from kerasdl.style.examples import drawn_strokes, drawn_town
-from kerasdl.style.pictures import FORMATS, encode_picture, fitted_size, read_srgb
+from kerasdl.style.pictures import (
+    FORMATS,
+    encode_picture,
+    fitted_size,
+    read_srgb,
+    shares_of_masks,
+)
 from kerasdl.style.transfer import Picture, StyleStep, stylize
 from kerasdl.training.checkpoint import read_arrays, restore_latest, write_latest
 from kerasdl.training.config import split_list
@@ -27,6 +32,8 @@ from kerasdl.training.workdir import MetricsLog, Workdir
 
 # Seconds between two checkpoints.
 CHECKPOINT_INTERVAL = 5.0
+# The picture as it stands while a run goes on; JPEG, which is written fast.
+PROGRESS = "progress.jpg"
 
 
 def content_picture(config: ConfigDict) -> Picture:
@@ -47,6 +54,11 @@ def style_pictures(config: ConfigDict) -> list[Picture]:
     if whole.is_file():
         return [whole]
     return [_under_root(config, name) for name in split_list(config.styles)]
+
+
+def mask_pictures(config: ConfigDict) -> list[Picture]:
+    """The masks that `config.masks` names; none if it is empty."""
+    return [_under_root(config, name) for name in split_list(config.masks)]
 
 
 def _under_root(config: ConfigDict, name: str) -> Path:
@@ -73,7 +85,16 @@ class PictureJob(Job):
         self._styles = [as_array(picture) for picture in style_pictures(config)]
         fitted_size(self._content, config.image_size, "--config.content")
         for style in self._styles:
-            fitted_size(style, config.style_size, "--config.styles")
+            fitted_size(style, self._options.full_style_size, "--config.styles")
+        masks = mask_pictures(config)
+        self._masks = [as_array(mask) for mask in masks]
+        if masks:
+            shares_of_masks(
+                self._masks,
+                [str(mask) for mask in masks],
+                len(self._styles),
+                self._content.shape[:2],
+            )
         if Path(config.init).suffix:
             read_srgb(config.init)
 
@@ -86,6 +107,7 @@ class PictureJob(Job):
             InputError: As `stylize`.
         """
         self._folder = workdir.checkpoints
+        self._progress = workdir / PROGRESS
         restored = restore_latest(self._folder, self._restore)
         state, rows = restored or (None, [])
         done = 0
@@ -106,6 +128,7 @@ class PictureJob(Job):
             result = stylize(
                 self._content,
                 self._styles,
+                masks=self._masks,
                 options=self._options,
                 every=self.config.every,
                 callback=self._record,
@@ -114,15 +137,14 @@ class PictureJob(Job):
             )
         bar.close()
         self._save(result.state)
-        data = encode_picture(result.image, self.config.format)
         path = workdir / f"result{FORMATS[self.config.format][0]}"
-        with atomic_path(path, len(data)) as temporary:
-            temporary.write_bytes(data)
+        write_picture(path, result.image, self.config.format)
         if not result.finished:
             raise Interrupted(
                 signals.received,
                 f"the picture so far is {path}; the same command goes on from there",
             )
+        self._progress.unlink(missing_ok=True)
         say(f"result: {path}")
         self._result = result.image
         return Outcome(
@@ -134,13 +156,17 @@ class PictureJob(Job):
 
     def _record(self, step: StyleStep) -> None:
         self._log.append(step.row)
+        shown = self.config.progress
+        if shown and step.iteration % shown < self.config.every:
+            write_picture(self._progress, step.picture(), "jpeg")
         if time.monotonic() - self._saved >= CHECKPOINT_INTERVAL:
             self._save(step.state())
             self._saved = time.monotonic()
 
     def _save(self, state: StyleState) -> None:
-        fields = dataclasses.asdict(state)
-        arrays = {name: fields.pop(name) for name in ("image", "moments")}
+        fields = state.fields
+        arrays = {n: v for n, v in fields.items() if isinstance(v, np.ndarray)}
+        fields = {n: v for n, v in fields.items() if n not in arrays}
         write_latest(self._folder, arrays, {**fields, "rows": self._log.rows})
 
     def _restore(self, path: Path) -> tuple[StyleState, list[dict[str, float]]]:
@@ -158,6 +184,11 @@ class PictureJob(Job):
                 raise ValueError(f"scale and iteration are beyond the end, got {counts}")
             if state.image.ndim != 4 or state.moments.shape != (2, *shape):
                 raise ValueError(f"shapes {shape} and {state.moments.shape} do not fit")
+            averaged = self._options.average_decay > 0
+            if averaged != (state.average is not None) or (
+                averaged and state.average.shape != shape
+            ):
+                raise ValueError("the mean of the iterates does not fit")
             if not state.seconds >= 0 or [
                 row for row in rows if row["iteration"] < 0 or row["loss/total"] is None
             ]:
@@ -183,10 +214,21 @@ class PictureJob(Job):
         return report_style(outcome, self._content, self._styles, self._result)
 
 
+def write_picture(path: Path, image: np.ndarray, format: str) -> None:
+    """Writes uint8 (H, W, 3) as a file of a format of `FORMATS`, whole or not at all."""
+    data = encode_picture(image, format)
+    with atomic_path(path, len(data)) as temporary:
+        temporary.write_bytes(data)
+
+
 def make_job(config: ConfigDict) -> Job:
-    """A picture to optimise, or a network to train."""
+    """A picture to optimise, a network to train, or a video."""
     if config.method == "picture":
         return PictureJob(config)
+    if config.method == "video":
+        from kerasdl.training.style_video import VideoJob
+
+        return VideoJob(config)
     from kerasdl.training.style_network import NetworkJob
 
     return NetworkJob(config)
@@ -207,24 +249,3 @@ def list_pictures(root: str, field: str) -> list[Path]:
     if not pictures:
         raise InputError(f"--config.{field} holds no picture, got {root!r}.")
     return pictures
-
-
-class StyledByRun:
-    """`kerasdl.load` of a run that optimised a picture: the same for other pictures.
-
-    Args:
-        config: The run's resolved config.
-    """
-
-    def __init__(self, config: dict[str, Any]) -> None:
-        self._config = ConfigDict(config)
-
-    def stylize(self, path: str | Path) -> np.ndarray:
-        """The picture at `path` in the run's style, uint8 (H, W, 3).
-
-        Raises:
-            InputError: Where it, or a style of the run, cannot be read.
-        """
-        return stylize(
-            path, style_pictures(self._config), options=style_options(self._config)
-        ).image

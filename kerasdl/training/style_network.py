@@ -1,4 +1,4 @@
-"""Training a feed-forward network for one style, on any folder of pictures."""
+"""Training a feed-forward network, for one style or several, on a folder of pictures."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -18,9 +18,9 @@ from kerasdl.reports.page import Outcome, Report
 from kerasdl.reports.style_network import report_style_network
 from kerasdl.style.examples import drawn_town
 from kerasdl.style.features import to_normalised
-from kerasdl.style.losses import content_loss, total_variation
-from kerasdl.style.objective import StyleNetwork, style_start
-from kerasdl.style.options import NetworkOptions, StyleOptions, numbers
+from kerasdl.style.network import StyleNetwork
+from kerasdl.style.objective import StyleObjective
+from kerasdl.style.options import NetworkOptions
 from kerasdl.style.pictures import fit_shorter_side, read_srgb
 from kerasdl.training.job import Job, Objective
 from kerasdl.training.optimization import make_optimizer, make_schedule
@@ -39,7 +39,7 @@ MOST_HELD_OUT = 16
 CROP_MARGIN = 1.2
 # Pictures of the report, each beside what becomes of it.
 SHOWN = 4
-_TERMS = ("loss", "content", "style", "tv")
+_TERMS = ("loss", "content", "style", "tv")  # as StyleObjective.losses begins
 
 
 class PictureSet:
@@ -89,103 +89,72 @@ class PictureSet:
         return crop[:, ::-1] if rng.random() < 0.5 else crop
 
 
-class NetworkObjective:
-    """The style objective of a batch: means over its pictures.
-
-    Args:
-        options: Network, layers, weights.
-        styles: uint8 (H, W, 3) each, at their size.
-        reference: float32 (N, S, S, 3) in 0..255: normalised weights are relative to
-            the losses of these pictures as they are.
-    """
-
-    def __init__(
-        self, options: StyleOptions, styles: Sequence[np.ndarray], reference: np.ndarray
-    ) -> None:
-        self._network = StyleNetwork(options)
-        layers = self._network.style_layers
-        shares = np.array(numbers("style_mix", options.style_mix, len(styles)))
-        self._targets = dict.fromkeys(layers, 0.0)
-        for share, style in zip(shares / shares.sum(), styles, strict=True):
-            grams = self._network.style_grams(_normalised(style[np.newaxis]))
-            for name in layers:
-                self._targets[name] += share * grams[name]
-        raw = numbers("layer_weights", options.layer_weights, len(layers))
-        self._style_weights = {
-            name: options.style_weight * w for name, w in zip(layers, raw, strict=True)
-        }
-        self._content_weight, self._tv_weight = options.content_weight, options.tv_weight
-        if options.weighting == "normalised":
-            images = _normalised(reference)
-            count = len(reference)
-            features = tf.function(self._network.features)(images)
-            content_start, tv_start = self._network.flat_losses(features, images)
-            grams = self._network.grams(features)
-            self._content_weight *= count / content_start
-            self._tv_weight *= count / tv_start
-            for name, target in self._targets.items():
-                self._style_weights[name] /= sum(raw) * style_start(grams[name], target)
-
-    def terms(self, images: tf.Tensor, styled: tf.Tensor) -> dict[str, tf.Tensor]:
-        """`loss` and its parts, scalars, of RGB (N, S, S, 3) in 0..255."""
-        count = tf.cast(tf.shape(images)[0], tf.float32)
-        wanted = self._network.content_features(_normalised(images))
-        picture = _normalised(styled)
-        features = self._network.features(picture)
-        grams = self._network.grams(features)
-        content = tf.add_n(
-            [self._network.content_loss(features, n, p) for n, p in wanted.items()]
-        )
-        style = tf.add_n(
-            [
-                self._style_weights[name] * content_loss(grams[name], target)
-                for name, target in self._targets.items()
-            ]
-        )
-        content *= self._content_weight / count
-        style /= count
-        variation = self._tv_weight * total_variation(picture) / count
-        return {
-            "loss": content + style + variation,
-            "content": content,
-            "style": style,
-            "tv": variation,
-        }
-
-
 class NetworkJob(Job):
-    """Trains a feed-forward network that repaints any picture in one style."""
+    """Trains a feed-forward network that repaints any picture in one style or several."""
 
     name = "style"
     monitor = "val/loss"
 
     def build(self) -> Objective:
-        """Reads the styles and the held-out pictures, and builds the network."""
+        """Reads the styles and the held-out pictures, and builds the network.
+
+        Raises:
+            InputError: If pictures cannot be read, or a network that keeps styles apart
+                has one.
+        """
         config = self.config
         self._options = NetworkOptions(**config.network.to_dict())
         self._train, self._held_out, self._tests = picture_splits(config)
         options = style_options(config)
+        pictures = style_pictures(config)
+        conditional = self._options.conditional
+        if conditional and len(pictures) < 2:
+            raise InputError(
+                "--config.styles must name several pictures with "
+                f"--config.network.conditional, got {len(pictures)}."
+            )
+        self._style_names = [
+            path.stem if isinstance(path, Path) else "drawn" for path in pictures
+        ]
         self._styles = [
-            fit_shorter_side(as_array(style), options.style_size, "--config.styles")
-            for style in style_pictures(config)
+            fit_shorter_side(as_array(style), options.full_style_size, "--config.styles")
+            for style in pictures
         ]
         self._val = _fixed_crops(self._held_out, config.seed)
-        objective = NetworkObjective(options, self._styles, self._val)
-        network = StylePainter(self._options.filters, self._options.residual_blocks)
-        self.model = network
-        self._terms = tf.function(
-            lambda images: objective.terms(images, network(images, training=False)),
-            reduce_retracing=True,
+        objective = StyleObjective(
+            StyleNetwork(options),
+            options,
+            to_normalised(self._val),
+            [
+                to_normalised(style[np.newaxis].astype(np.float32))
+                for style in self._styles
+            ],
+            apart=conditional,
+        )
+        self.model = network = StylePainter(
+            self._options.filters,
+            self._options.residual_blocks,
+            len(self._styles) if conditional else 1,
+        )
+
+        def losses(images, *shares, training):
+            styled = network([images, *shares] if shares else images, training=training)
+            wanted = objective.network.content_features(to_normalised(images))
+            return objective.losses(to_normalised(styled), wanted, *shares)
+
+        self._losses = tf.function(
+            lambda *batch: losses(*batch, training=False), reduce_retracing=True
         )
         size = options.image_size
+        signature = [tf.TensorSpec((None, size, size, 3), tf.float32)]
+        if conditional:
+            signature.append(tf.TensorSpec((None, len(self._styles)), tf.float32))
         return Objective(
             network,
-            lambda images: objective.terms(images, network(images, training=True))[
-                "loss"
-            ],
+            lambda *batch: losses(*batch, training=True)[0],
             self._batches,
             self._options.steps_per_epoch,
-            [tf.TensorSpec((None, size, size, 3), tf.float32)],
+            signature,
         )
 
     @property
@@ -201,7 +170,7 @@ class NetworkJob(Job):
         """Adam, as `network` says."""
         return make_optimizer(self.config.network, rate)
 
-    def _batches(self, epoch: int) -> Iterator[tuple[tf.Tensor]]:
+    def _batches(self, epoch: int) -> Iterator[tuple[tf.Tensor, ...]]:
         size = self._options.batch_size
         for step in range(self._options.steps_per_epoch):
             # Of (seed, epoch, step) alone, so that a resumed run sees the same crops.
@@ -212,16 +181,35 @@ class NetworkJob(Job):
                 crop = self._train.crop(path, rng)
                 if crop is not None:
                     crops.append(crop)
-            yield (tf.constant(np.stack(crops), tf.float32),)
+            batch = (tf.constant(np.stack(crops), tf.float32),)
+            if self._options.conditional:
+                # As many pictures of each style, or as nearly as the batch allows.
+                styles = len(self._styles)
+                chosen = (rng.integers(styles) + np.arange(size)) % styles
+                batch += (tf.one_hot(chosen, styles),)
+            yield batch
 
     def _scores(self, images: np.ndarray, split: str) -> dict[str, float]:
+        """The mean losses of `images`, in each style if they are kept apart."""
         size = self._options.batch_size
-        sums = dict.fromkeys(_TERMS, 0.0)
-        for start in range(0, len(images), size):
-            part = images[start : start + size]
-            for name, value in self._terms(tf.constant(part)).items():
-                sums[name] += float(value) * len(part)
-        return {f"{split}/{name}": sums[name] / len(images) for name in _TERMS}
+        styles = len(self._styles) if self._options.conditional else 1
+        sums = np.zeros((styles, len(_TERMS)))
+        for style in range(styles):
+            for start in range(0, len(images), size):
+                part = images[start : start + size]
+                batch = (tf.constant(part),)
+                if self._options.conditional:
+                    batch += (tf.one_hot([style] * len(part), styles),)
+                losses = self._losses(*batch)[: len(_TERMS)].numpy()
+                sums[style] += losses * len(part) / len(images)
+        scores = dict(zip(_TERMS, sums.mean(0), strict=True))
+        if self._options.conditional:
+            of_style = sums[:, _TERMS.index("style")]
+            scores |= {
+                f"style/{name}": loss
+                for name, loss in zip(self._style_names, of_style, strict=True)
+            }
+        return {f"{split}/{name}": float(value) for name, value in scores.items()}
 
     def evaluate(self) -> dict[str, float]:
         """The losses of the held-out pictures."""
@@ -238,18 +226,36 @@ class NetworkJob(Job):
     def report(self, outcome: Outcome) -> Report:
         """Pictures not trained on, before and after; curves."""
         shown, samples = self._tests or self._held_out, []
-        for path in shown.paths[:SHOWN]:
+        styles = len(self._styles)
+        for index, path in enumerate(shown.paths[:SHOWN]):
             image = fit_shorter_side(shown.picture(path), self.config.image_size)
             name = path.name if isinstance(path, Path) else f"drawn {path}"
-            samples.append((name, image, repaint(self.model, image)))
+            weights = None
+            if self._options.conditional:
+                weights = np.eye(styles, dtype=np.float32)[index % styles]
+                name += f", {self._style_names[index % styles]}"
+            samples.append((name, image, repaint(self.model, image, weights)))
         broken = list(self._train.broken.values())
         return report_style_network(outcome, self._styles, samples, broken)
 
 
-def repaint(network: keras.Model, image: np.ndarray) -> np.ndarray:
-    """A picture, uint8 (H, W, 3), by a trained network: the same shape."""
+def repaint(
+    network: keras.Model, image: np.ndarray, style_weights: np.ndarray | None = None
+) -> np.ndarray:
+    """A picture, uint8 (H, W, 3), by a trained network: the same shape.
+
+    Args:
+        network: A `StylePainter`.
+        image: uint8 (H, W, 3).
+        style_weights: float32 (styles,), if it has several; equal shares if None.
+    """
     batch = tf.constant(image[np.newaxis], tf.float32)
-    return apply_to_any_size(network, batch).numpy()[0].astype(np.uint8)
+    weights = None
+    if network.styles > 1:
+        if style_weights is None:
+            style_weights = np.full(network.styles, 1 / network.styles)
+        weights = tf.constant(np.asarray(style_weights)[np.newaxis], tf.float32)
+    return apply_to_any_size(network, batch, weights).numpy()[0].astype(np.uint8)
 
 
 def picture_splits(
@@ -302,29 +308,3 @@ def _fixed_crops(pictures: PictureSet, seed: int) -> np.ndarray:
         for index, path in enumerate(pictures.paths)
     ]
     return np.stack(crops).astype(np.float32)
-
-
-def _normalised(images: Any) -> tf.Tensor:
-    return to_normalised(tf.cast(images, tf.float32))
-
-
-class TrainedStyleNetwork:
-    """`kerasdl.load` of a run that trained a network.
-
-    Args:
-        root: The run's folder.
-
-    Attributes:
-        model: The network.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self.model = keras.saving.load_model(root / "model.keras", compile=False)
-
-    def stylize(self, path: str | Path) -> np.ndarray:
-        """The picture at `path` in the run's style, uint8 (H, W, 3), at its own size.
-
-        Raises:
-            InputError: Where the file is no picture that can be read.
-        """
-        return repaint(self.model, read_srgb(path))

@@ -17,7 +17,7 @@ from kerasdl.export import tflite as export_tflite
 from kerasdl.export.litert import DeviceModel
 from kerasdl.export.served import ServedModel
 from kerasdl.export.style import LARGEST_SERVED, _at_most
-from kerasdl.models.style_network import StylePainter
+from kerasdl.models.style_network import StylePainter, apply_to_any_size
 from kerasdl.style.examples import drawn_town
 from kerasdl.style.pictures import encode_picture
 from kerasdl.training.workdir import Workdir
@@ -79,6 +79,43 @@ def test_a_device_model(workdir, picture, tmp_path, quantize):
     expected = kerasdl.load(workdir).predict(tmp_path / "square.png")["image"]
     answer = device.predict(picture)
     assert difference(answer["image"], expected) < 1.0
+
+
+def test_a_painter_of_several_styles_takes_their_weights(workdir, picture, tmp_path):
+    root = tmp_path / "several"
+    config = feed_forward.get_config()
+    config.data.root = str(picture.parent)
+    config.network.conditional = True
+    Workdir(root, "style", config.to_dict()).create().close()
+    tf.keras.utils.set_random_seed(0)
+    model = StylePainter(filters=4, residual_blocks=1, styles=2)
+    rng = np.random.default_rng(0)
+    for weight in model.weights:
+        weight.assign(weight + rng.normal(0, 0.2, weight.shape))
+    model.save(root / "model.keras")
+    folder, _ = export_saved_model(root, tmp_path / "served", examples=3)
+    path = tmp_path / "several.tflite"
+    export_tflite(root, path, size=SIZE, examples=3)
+    served, device = ServedModel(folder), DeviceModel(path)
+    assert set(device.signature()["inputs"]) == {"image", "style_weights"}
+    with Image.open(picture) as image:
+        square = image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BILINEAR)
+    square.save(tmp_path / "square.png")
+    answers = []
+    for weights in ([1, 0], [0.25, 0.75], None):
+        shares = np.float32([weights or [0.5, 0.5]])
+        expected = apply_to_any_size(model, np.float32([square]), shares).numpy()[0]
+        for exported, given in ((served, tmp_path / "square.png"), (device, picture)):
+            exported.style_weights = weights
+            answer = exported.predict(given)["image"]
+            assert difference(answer, expected.astype(np.uint8)) < 1.0
+        answers.append(expected)
+    assert np.abs(answers[0] - answers[1]).mean() > 2
+    served.style_weights = [1, 0, 0]
+    with pytest.raises(
+        InputError, match="`style_weights` must be 2 numbers, got 1, 0, 0"
+    ):
+        served.predict(picture)
 
 
 def test_predict_writes_pictures(workdir, picture, tmp_path):

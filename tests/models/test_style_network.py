@@ -6,6 +6,7 @@ import pytest
 
 from kerasdl.models.style_network import (
     NORM_EPSILON,
+    ConditionalInstanceNormalization,
     InstanceNormalization,
     StylePainter,
     apply_to_any_size,
@@ -28,6 +29,45 @@ def test_instance_normalization_equals_numpy():
     mean, variance = x.mean((1, 2), keepdims=True), x.var((1, 2), keepdims=True)
     expected = gamma * (x - mean) / np.sqrt(variance + NORM_EPSILON) + beta
     np.testing.assert_allclose(layer(x), expected, atol=1e-5)
+
+
+def test_conditional_normalization_equals_numpy():
+    rng = np.random.default_rng(0)
+    x = rng.normal(3, 2, (2, 5, 6, 4)).astype(np.float32)
+    layer = ConditionalInstanceNormalization(3)
+    weights = np.float32([[0, 1, 0], [0.2, 0.3, 0.5]])
+    layer(x, weights)
+    gammas, betas = rng.normal(size=(2, 3, 4)).astype(np.float32)
+    layer.set_weights([gammas, betas])
+    for k in range(2):
+        mean, variance = x[k].mean((0, 1)), x[k].var((0, 1))
+        gamma, beta = (sum(w * g for w, g in zip(weights[k], each, strict=True))
+                       for each in (gammas, betas))  # fmt: skip
+        expected = gamma * (x[k] - mean) / np.sqrt(variance + NORM_EPSILON) + beta
+        np.testing.assert_allclose(layer(x, weights)[k], expected, atol=1e-5)
+
+
+def test_a_painter_of_several_styles_has_the_one_s_network_for_each(tmp_path):
+    """With the scales and shifts of one style, it is the painter of that style."""
+    keras.utils.set_random_seed(1)
+    several, one = (StylePainter(filters=4, residual_blocks=1, styles=n) for n in (3, 1))
+    rng = np.random.default_rng(0)
+    for layer in several.layers:
+        for weight in layer.weights:
+            weight.assign(weight + rng.normal(0, 0.1, weight.shape))
+    for layer in one.layers:
+        given = several.get_layer(layer.name).get_weights()
+        if isinstance(layer, InstanceNormalization):
+            given = [values[2] for values in given]
+        layer.set_weights(given)
+    image = rng.uniform(0, 255, (1, 14, 17, 3)).astype(np.float32)
+    weights = np.float32([[0, 0, 1]])
+    styled = apply_to_any_size(several, image, weights)
+    np.testing.assert_allclose(styled, apply_to_any_size(one, image), atol=1)
+    assert np.abs(styled - apply_to_any_size(several, image, weights[:, ::-1])).max() > 3
+    several.save(tmp_path / "m.keras")
+    loaded = keras.saving.load_model(tmp_path / "m.keras")
+    np.testing.assert_array_equal(apply_to_any_size(loaded, image, weights), styled)
 
 
 def test_the_papers_network_has_the_papers_size():

@@ -22,6 +22,8 @@ SHAPE = (1, 4, 5, 3)
 class Quadratic:
     """Σ a (x - b)² in place of the style objective."""
 
+    traceable = True
+
     def __init__(self, seed=0):
         rng = np.random.default_rng(seed)
         self.curvature = rng.uniform(0.5, 20, SHAPE).astype(np.float32)
@@ -99,6 +101,28 @@ def test_adam_resumed_gives_the_same_bits():
     np.testing.assert_array_equal(rest.image, whole.image)
 
 
+def test_the_result_is_the_mean_of_the_iterates_and_resumes_to_the_same_bits():
+    """Of x_1 to x_t with weights d^(t − k), which a weighted mean in NumPy gives too."""
+    options = dataclasses.replace(RECIPE, average_decay=0.8, iterations=12)
+    zeros = np.zeros(SHAPE, np.float32)
+    plain = dataclasses.replace(options, average_decay=0.0)
+    iterates = []
+    descent = AdamDescent(Quadratic(), plain, start(), 12)
+    assert descent.run(lambda number, losses: iterates.append(descent.image))
+    weights = 0.8 ** np.arange(11, -1, -1)
+    expected = np.average(iterates, axis=0, weights=weights)
+    state = dataclasses.replace(start(), average=zeros)
+    whole = AdamDescent(Quadratic(), options, state, 12)
+    assert whole.run(lambda number, losses: False)
+    np.testing.assert_allclose(whole.image, expected, atol=1e-5)
+    assert np.abs(whole.image - iterates[-1]).max() > 0.1
+    part = AdamDescent(Quadratic(), options, state, 12)
+    part.run(lambda number, losses: number == 4)
+    rest = AdamDescent(Quadratic(), options, part.state, 12)
+    assert rest.run(lambda number, losses: False)
+    np.testing.assert_array_equal(rest.image, whole.image)
+
+
 def test_adam_under_xla():
     options = dataclasses.replace(RECIPE, compile="xla")
     images = []
@@ -143,6 +167,10 @@ def test_a_state_on_disk(tmp_path):
     loaded = StyleState.load(tmp_path / "s.npz")
     assert (loaded.scale, loaded.iteration, loaded.seconds) == (1, 12, 3.5)
     np.testing.assert_array_equal(loaded.image, state.image)
+    assert loaded.average is None
+    dataclasses.replace(state, average=2 * state.image).save(tmp_path / "s.npz")
+    mean = StyleState.load(tmp_path / "s.npz").average
+    np.testing.assert_array_equal(mean, 2 * state.image)
     (tmp_path / "s.npz").write_bytes(b"PK\x03\x04 cut short")
     with pytest.raises(InputError, match=r"s.npz: not a state of kerasdl"):
         StyleState.load(tmp_path / "s.npz")

@@ -70,6 +70,28 @@ def test_gram_matrix_of_sizes_known_at_run_time_only(features):
     np.testing.assert_allclose(traced(features), slow_gram(features), rtol=1e-12)
 
 
+def test_gram_matrices_of_parts_and_of_weighted_places(features):
+    size = 4 * 5 * 3
+    parts = [gram_matrix(part, size) for part in (features[:, :1], features[:, 1:])]
+    np.testing.assert_allclose(sum(parts), slow_gram(features), rtol=1e-12)
+    m = np.random.default_rng(1).uniform(size=(4, 5))
+    expected = np.einsum("yx,nyxi,nyxj->nij", m, features, features) / (3 * m.sum())
+    weighted = gram_matrix(features * np.sqrt(m)[..., np.newaxis], 3 * m.sum())
+    np.testing.assert_allclose(weighted, expected, rtol=1e-12)
+
+
+def test_style_loss_of_regions_with_weights(features):
+    grams = np.stack([slow_gram(features), slow_gram(features[:, :2])], 1)  # (2, 2, 3, 3)
+    targets, weights = grams[:1, ::-1] + 0.1, np.array([[2.0, 5.0]])
+    expected = sum(
+        weights[0, r] * ((grams[n, r] - targets[0, r]) ** 2).sum()
+        for n in range(2)
+        for r in range(2)
+    )
+    loss = style_loss([tf.constant(grams)], [targets], [weights])
+    np.testing.assert_allclose(loss, expected, rtol=1e-12)
+
+
 def test_style_loss(features):
     grams = [slow_gram(features), slow_gram(features[:, :2])]
     targets = [slow_gram(features + 1), slow_gram(features[:, :2] * 2)]

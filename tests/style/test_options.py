@@ -22,12 +22,24 @@ from kerasdl.style.options import NetworkOptions, StyleOptions, make_options, nu
         ("layer_weights", "1,-2", "`layer_weights` must be positive numbers, got '1,-2'"),
         ("feature_divisors", "a", "`feature_divisors` must be LAYER=NUMBER, got 'a'"),
         ("scales", 6, "must leave 16 pixels at the coarsest, got 6 for `image_size` 256"),
+        ("tile_size", -1, "`tile_size` must not be negative, got -1"),
+        ("average_decay", 1.0, "`average_decay` must be at least 0 and less than 1"),
         ("sizes", 3, "no option 'sizes'; there are backbone, "),
     ],
 )
 def test_what_is_refused(field, value, message):
     with pytest.raises(InputError, match=message.replace("(", r"\(")):
         make_options({field: value})
+
+
+def test_what_does_not_go_together():
+    with pytest.raises(InputError, match=r"of Adam's iterates .* 0\.9 with 'lbfgs'"):
+        StyleOptions(optimizer="lbfgs", average_decay=0.9)
+
+
+def test_the_style_s_size_follows_the_picture_s_or_not():
+    assert StyleOptions(image_size=512).full_style_size == 256
+    assert StyleOptions(image_size=512, style_scale=0.75).full_style_size == 384
 
 
 def test_network_options_are_checked():

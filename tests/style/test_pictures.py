@@ -17,6 +17,7 @@ from kerasdl.style.pictures import (
     grey_like,
     luminance,
     read_srgb,
+    shares_of_masks,
     srgb_profile,
     with_colours_of,
 )
@@ -132,6 +133,41 @@ def test_a_grey_style_has_the_contents_tones(image):
     wanted = luminance(image // 2 + 60)
     assert abs(matched.mean() - wanted.mean()) < 1.5
     assert abs(matched.std() - wanted.std()) < 3
+
+
+def test_a_nearly_flat_style_is_not_made_of_its_noise(image):
+    flat = 90 + (np.random.default_rng(0).integers(0, 2, (16, 16, 1)) * [1, 1, 1])
+    matched = luminance(grey_like(flat.astype(np.uint8), image))
+    assert matched.std() < 0.2 * luminance(image).std()
+
+
+def masks_of(*arrays):
+    return [np.repeat(np.uint8(a)[..., np.newaxis], 3, -1) for a in arrays]
+
+
+def test_masks_are_shares():
+    left, top = np.zeros((6, 8)), np.zeros((6, 8))
+    left[:, :4], top[:3] = 255, 255
+    top[3:, 4:] = 51
+    shares = shares_of_masks(masks_of(left, top), ["a", "b"], 2, (600, 800))
+    assert shares.shape == (6, 8, 2)
+    np.testing.assert_allclose(shares[0, 0], [0.5, 0.5], atol=1e-6)  # both are white
+    np.testing.assert_allclose(shares[0, 7], [0, 1], atol=1e-6)
+    np.testing.assert_allclose(shares[5, 7], [0, 0.2], atol=1e-6)  # no style for the rest
+    np.testing.assert_allclose(shares[5, 0], [1, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("masks", "message"),
+    [
+        ([np.ones((6, 8))], "`masks` must be one for each style, got 1 for 2"),
+        ([np.ones((6, 8)), np.zeros((6, 8))], "b: a mask must not be black everywhere"),
+        ([np.ones((60, 80)), np.ones((60, 60))], "b: .* 800 x 600, got 60 x 60"),
+    ],
+)
+def test_masks_that_are_refused(masks, message):
+    with pytest.raises(InputError, match=message):
+        shares_of_masks(masks_of(*masks), ["a", "b"], 2, (600, 800))
 
 
 @pytest.mark.parametrize("draw", [drawn_town, drawn_strokes])

@@ -127,7 +127,28 @@ def test_stopped_it_goes_on_to_the_same_picture(whole, tmp_path, monkeypatch):
     assert figures(outcome.rows) == figures(whole[1].rows)
 
 
+def test_the_progress_is_shown_while_a_run_goes_on(whole, tmp_path, monkeypatch):
+    run(tmp_path, monkeypatch, stop_after=5)
+    with Image.open(tmp_path / "progress.jpg") as shown:
+        assert shown.size == (42, 32)
+    assert not (whole[1].root / "progress.jpg").exists()  # result.png has taken its place
+
+
+def test_masks_are_checked_before_a_workdir_is_made(tmp_path):
+    Image.fromarray(np.zeros((30, 40), np.uint8)).save(tmp_path / "black.png")
+    for masks, message in (
+        ("black.png", "black.png: a mask must not be black everywhere"),
+        ("black.png,black.png", "`masks` must be one for each style, got 2 for 1"),
+        ("none.png", "none.png: cannot be read"),
+    ):
+        config = make_config(masks=masks, data={"root": tmp_path})
+        with pytest.raises(InputError, match=message):
+            train(make_job(config), tmp_path / "w")
+        assert not (tmp_path / "w").exists()
+
+
 DAMAGES = {
+    "a mean that is not there": {"average": [1.0]},
     "scale beyond the end": {"scale": 1},
     "iteration beyond the end": {"iteration": 99},
     "negative iteration": {"iteration": -1},

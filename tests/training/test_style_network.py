@@ -8,12 +8,14 @@ from PIL import Image
 from kerasdl.configs.style import feed_forward
 from kerasdl.errors import InputError
 from kerasdl.style.examples import drawn_strokes, drawn_town
+from kerasdl.style.features import to_normalised
+from kerasdl.style.network import StyleNetwork
+from kerasdl.style.objective import StyleObjective
 from kerasdl.style.options import make_options
 from kerasdl.training.config import override
 from kerasdl.training.job import prepare
 from kerasdl.training.style_network import (
     NetworkJob,
-    NetworkObjective,
     PictureSet,
     picture_splits,
 )
@@ -24,11 +26,25 @@ STYLES = [drawn_strokes(SIZE, 1), drawn_town(SIZE, 2)[:, :SIZE]]
 PICTURES = np.stack([drawn_town(SIZE, seed)[:, :SIZE] for seed in (3, 4, 5)])
 
 
+def make_objective(styles, pictures, **options):
+    options = make_options(LAYERS | options)
+    styles = [to_normalised(style[np.newaxis].astype("f4")) for style in styles]
+    return StyleObjective(
+        StyleNetwork(options), options, to_normalised(pictures.astype("f4")), styles
+    )
+
+
+def terms_of(objective, images, styled):
+    """The losses of `styled` pictures, RGB, by name, as those of `images`."""
+    wanted = objective.network.content_features(to_normalised(images))
+    losses = objective.losses(to_normalised(styled), wanted).numpy()
+    return dict(zip(("loss", "content", "style", "tv"), losses[:4], strict=True))
+
+
 def style_loss(styles, mix="", weighting="raw"):
-    options = make_options({**LAYERS, "style_mix": mix, "weighting": weighting})
-    objective = NetworkObjective(options, styles, PICTURES.astype("f4"))
+    objective = make_objective(styles, PICTURES, style_mix=mix, weighting=weighting)
     images = tf.constant(PICTURES, tf.float32)
-    return {name: float(v) for name, v in objective.terms(images, images).items()}
+    return {name: float(v) for name, v in terms_of(objective, images, images).items()}
 
 
 def test_two_styles_in_unequal_weights_lie_between_them():
@@ -61,20 +77,20 @@ def test_normalised_weights_start_at_the_weights_themselves():
 
 
 def test_terms_are_means_over_the_pictures():
-    options = make_options({**LAYERS, "weighting": "raw"})
-    objective = NetworkObjective(options, STYLES[:1], PICTURES.astype("f4"))
+    objective = make_objective(STYLES[:1], PICTURES, weighting="raw")
     images, moved = (
         tf.constant(PICTURES, tf.float32),
         tf.constant(PICTURES[::-1], "float32"),
     )
-    together = objective.terms(images, moved)
-    alone = [objective.terms(images[k : k + 1], moved[k : k + 1]) for k in range(3)]
+    together = terms_of(objective, images, moved)
+    alone = [terms_of(objective, images[k : k + 1], moved[k : k + 1]) for k in range(3)]
     for name, value in together.items():
         mean = np.mean([float(one[name]) for one in alone])
         assert float(value) == pytest.approx(mean, rel=1e-4), name
 
 
 def make_folder(root, count, broken=()):
+    root.mkdir(exist_ok=True)
     for seed in range(count):
         path = root / f"{seed:02d}.png"
         if seed in broken:
@@ -129,6 +145,24 @@ def test_broken_pictures_are_skipped_and_many_end_the_run(tmp_path, capsys):
     with pytest.raises(InputError, match="1 of 3 pictures cannot be read"):
         for path in few.paths:
             few.crop(path, random)
+
+
+def test_a_network_for_several_styles(tmp_path):
+    folder = make_folder(tmp_path / "pictures", 4)
+    for name, style in (("a", STYLES[0]), ("b", STYLES[1])):
+        Image.fromarray(style).save(tmp_path / f"{name}.png")
+    several = {"network.conditional": True, "network.batch_size": 4}
+    config = make_config(folder, styles=f"{tmp_path}/a.png,{tmp_path}/b.png", **several)
+    job = NetworkJob(config)
+    objective = prepare(job)
+    images, shares = next(iter(objective.batches(0)))
+    np.testing.assert_array_equal(np.sum(shares, 0), [2, 2])  # as many of each
+    assert np.isfinite(float(objective.loss(images, shares)))
+    scores = job.evaluate()
+    both = [scores["val/style/a"], scores["val/style/b"]]
+    assert scores["val/style"] == pytest.approx(np.mean(both), rel=1e-5)
+    with pytest.raises(InputError, match=r"must name several pictures .*, got 1"):
+        prepare(NetworkJob(make_config(folder, styles=f"{tmp_path}/a.png", **several)))
 
 
 def test_batches_are_a_function_of_seed_epoch_and_step(tmp_path):
