@@ -83,6 +83,6 @@ def get_config() -> ConfigDict:
     config.report = ConfigDict()
     config.report.samples = 9  # pictures in samples.png
     config.report.mistakes = 9  # at most, in mistakes.png
-    config.report.maps = 6  # pictures with Grad-CAM, in grad_cam.png
+    config.report.maps = 6  # pictures with class maps, in class_maps.png
     config.report.compare = ""  # workdirs of other runs to set beside, with commas
     return config

@@ -219,13 +219,15 @@ def forward(
     return classifier.get_layer(HEAD)(features, training=True)
 
 
-def grad_cam(
+def class_maps(
     classifier: keras.Model, images: tf.Tensor, classes: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Where in each picture the evidence for a class is.
 
-    Source: Selvaraju et al., Grad-CAM, 2017, equations 1 and 2, on the backbone's last
-    grid.
+    Source: Jiang et al., LayerCAM: Exploring Hierarchical Class Activation Maps for
+    Localization, 2021: with A the activations of a grid and y the logit, a cell's map is
+    max(0, Σ_k max(0, ∂y/∂A_k) A_k). The grid is the last that is finer than the one that
+    is pooled: a cell of the latter is 32 pixels wide and has seen the whole picture.
 
     Args:
         classifier: An `ImageClassifier`.
@@ -237,14 +239,25 @@ def grad_cam(
         the logits (N, K).
     """
     backbone = classifier.get_layer(BACKBONE)
-    pool = backbone.get_layer(POOL)
-    to_grid = keras.Model(backbone.input, pool.input)
-    grid = to_grid(images, training=False)
+    to_grid = keras.Model(backbone.input, [last_fine_grid(backbone), backbone.output])
     with tf.GradientTape() as tape:
-        tape.watch(grid)
-        logits = classifier.get_layer(HEAD)(pool(grid), training=False)
+        tape.watch(images)  # the weights may all be frozen
+        grid, features = to_grid(images, training=False)
+        logits = classifier.get_layer(HEAD)(features, training=False)
         chosen = tf.gather(logits, classes, axis=1, batch_dims=1)
-    weights = tf.reduce_mean(tape.gradient(chosen, grid), axis=(1, 2))  # (N, F)
-    maps = tf.nn.relu(tf.einsum("nhwf,nf->nhw", grid, weights))
+    slopes = tf.nn.relu(tape.gradient(chosen, grid))
+    maps = tf.nn.relu(tf.reduce_sum(slopes * grid, axis=-1))
     largest = tf.reduce_max(maps, axis=(1, 2), keepdims=True)
     return tf.math.divide_no_nan(maps, largest), logits
+
+
+def last_fine_grid(backbone: keras.Model) -> keras.KerasTensor:
+    """The last output of a layer (N, h, w, F) with more cells than what is pooled."""
+    pooled = backbone.get_layer(POOL).input
+    grids = [
+        layer.output
+        for layer in backbone.layers
+        if isinstance(layer.output, keras.KerasTensor) and layer.output.ndim == 4
+    ]
+    finer = [grid for grid in grids if grid.shape[1] > pooled.shape[1]]
+    return finer[-1] if finer else pooled

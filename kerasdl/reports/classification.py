@@ -1,4 +1,4 @@
-"""Charts and tables of classifiers: confusion, calibration, mistakes, Grad-CAM."""
+"""Charts and tables of classifiers: confusion, calibration, mistakes, class maps."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from kerasdl.reports.page import Section, Table
 
 # Above so many classes a cell has no room for its number.
 NUMBERED_CLASSES = 20
-# How strongly a Grad-CAM map covers its picture where it is largest, and how much of its
+# How strongly a class map covers its picture where it is largest, and how much of its
 # own colours the picture keeps below: a yellow map is lost on a yellow flower.
 MAP_OPACITY = 0.65
 COLOUR_KEPT = 0.25

@@ -50,7 +50,7 @@ class ShownSplit:
         class_names: Of the K classes.
         probabilities: float32 (N, K).
         heat: Takes indices and a class for each; gives the pictures as the network sees
-            them, uint8 (M, S, S, 3), and their Grad-CAM maps, float (M, h, w) in 0..1.
+            them, uint8 (M, S, S, 3), and their class maps, float (M, h, w) in 0..1.
         uncalibrated: As `probabilities`, before they were calibrated; None if they were
             not.
     """
@@ -78,7 +78,7 @@ class ShownSplit:
         )
 
     def maps(self, indices: Sequence[int]) -> list[Sample]:
-        """Grad-CAM maps of the predicted classes, over their pictures."""
+        """The class maps of the predictions, over their pictures."""
         classes = self.probabilities[list(indices)].argmax(axis=1)
         images, maps = self.heat(indices, classes)
         return [
@@ -131,7 +131,7 @@ def report_transfer(
     grids = {
         "samples": [shown.sample(i) for i in samples],
         "mistakes": [shown.sample(i) for i in mistakes],
-        "grad_cam": shown.maps(mapped) if mapped else [],
+        "class_maps": shown.maps(mapped) if mapped else [],
     }
     for name, cells in grids.items():
         if cells:
@@ -151,9 +151,8 @@ def report_transfer(
         ),
         Section(
             "Where the evidence is",
-            "Grad-CAM of the predicted class on the last grid of the network; mistakes "
-            "first.",
-            grids=[Grid(grids["grad_cam"])],
+            "What spoke for the predicted class (LayerCAM); mistakes first.",
+            grids=[Grid(grids["class_maps"])],
         ),
         calibrated,
     ]

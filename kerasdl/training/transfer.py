@@ -28,7 +28,7 @@ from kerasdl.files import write_text
 from kerasdl.models.classifier import (
     BACKBONE,
     HEAD,
-    grad_cam,
+    class_maps,
     image_size,
 )
 from kerasdl.models.layer_groups import layer_groups
@@ -313,7 +313,7 @@ class TransferJob(Job):
         }
 
     def report(self, outcome: Outcome) -> Report:
-        """Confusion, samples, mistakes, Grad-CAM, calibration, curves."""
+        """Confusion, samples, mistakes, class maps, calibration, curves."""
         shown = self._shown
         split = self.splits[shown]
         backbone = self.model.get_layer(BACKBONE)
@@ -326,7 +326,7 @@ class TransferJob(Job):
         def heat(indices: Sequence[int], classes: np.ndarray) -> tuple:
             images = self.scorer.prepared(split, indices)
             chosen = tf.constant(classes, tf.int32)
-            return images, grad_cam(self.model, tf.cast(images, tf.float32), chosen)[0]
+            return images, class_maps(self.model, tf.cast(images, tf.float32), chosen)[0]
 
         return report_transfer(
             outcome,

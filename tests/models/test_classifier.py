@@ -9,10 +9,11 @@ from kerasdl.models.classifier import (
     BACKBONE,
     HEAD,
     ImageClassifier,
+    class_maps,
     forward,
     freeze,
-    grad_cam,
     image_size,
+    last_fine_grid,
     stages,
 )
 from kerasdl.training.steps import make_train_step
@@ -129,25 +130,36 @@ def test_statistics_can_be_kept_while_weights_are_trained(classifier):
     )
 
 
-def test_the_maps_of_grad_cam_sum_to_the_logit(classifier):
-    """For mean pooling and a linear head, Grad-CAM before its ReLU is a logit's parts."""
-    images = tf.cast(pictures(3), tf.float32)
-    maps, logits = grad_cam(classifier, images, tf.constant([0, 1, 2]))
-    assert maps.shape == (3, 2, 2)
+def test_class_maps_weigh_activations_by_their_slopes(classifier):
+    images, cell = tf.cast(pictures(3), tf.float32), (1, 2)
+    maps, logits = class_maps(classifier, images, tf.constant([0, 1, 2]))
+    assert maps.shape == (3, 4, 4) and np.all(np.max(maps, axis=(1, 2)) == 1)
     np.testing.assert_allclose(logits, classifier(images), rtol=1e-4, atol=1e-5)
+
     backbone = classifier.get_layer(BACKBONE)
-    grid = keras.Model(backbone.input, backbone.get_layer("pool").input)(images).numpy()
+    fine = last_fine_grid(backbone)
+    grid = keras.Model(backbone.input, fine)(images[1:2]).numpy()
+    features = keras.Model(fine, backbone.output)
     kernel, bias = classifier.get_layer(HEAD).get_weights()[:2]
-    for index in range(3):
-        parts = grid[index] @ kernel[:, index]
-        np.testing.assert_allclose(
-            parts.mean() + bias[index], logits[index, index], rtol=1e-3, atol=1e-4
-        )
-        positive = np.maximum(parts, 0)
-        if positive.max() > 0:
-            np.testing.assert_allclose(
-                maps[index], positive / positive.max(), rtol=1e-3, atol=1e-4
-            )
+
+    def above(grids):
+        return tf.linalg.matvec(features(grids), kernel[:, 1]) + bias[1]
+
+    # One copy of the grid for each channel, in which that channel of the cell grows.
+    channels = np.arange(grid.shape[-1])
+    growth = np.zeros((len(channels), *grid.shape[1:]), np.float32)
+    growth[channels, *cell, channels] = 1
+    grids = tf.constant(np.repeat(grid, len(channels), axis=0))
+    with tf.autodiff.ForwardAccumulator(grids, tf.constant(growth)) as accumulator:
+        logits = above(grids)
+    slopes = accumulator.jvp(logits).numpy()
+    unscaled = np.maximum(slopes, 0) @ grid[0][cell]
+
+    with tf.GradientTape() as tape:
+        tape.watch(tensor := tf.constant(grid))
+        logit = above(tensor)
+    cells = (np.maximum(tape.gradient(logit, tensor)[0], 0) * grid[0]).sum(axis=-1)
+    np.testing.assert_allclose(maps[1][cell], unscaled / cells.max(), rtol=1e-3)
 
 
 @pytest.mark.parametrize("name, value", [("classes", 1), ("dropout", 1.0)])

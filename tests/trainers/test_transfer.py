@@ -91,7 +91,7 @@ def test_it_writes_what_it_promises(finished):
     assert {
         *("config.json", "metrics.jsonl", "metrics.json", "checkpoints", "model.keras"),
         *("labels.txt", "tensorboard", "report.html", "loss.png", "samples.png"),
-        *("confusion.png", "calibration.png", "grad_cam.png"),
+        *("confusion.png", "calibration.png", "class_maps.png"),
     } <= {path.name for path in workdir.iterdir()}
     assert (workdir / "labels.txt").read_text() == "circle\nsquare\ntriangle\n"
 
@@ -124,7 +124,7 @@ def test_the_report_is_one_page_with_its_pictures(finished):
     workdir, _ = finished
     page = (workdir / "report.html").read_text()
     assert page.count("data:image/jpeg;base64,") >= 5 and page.count("<svg") >= 5
-    for name in ("confusion.png", "grad_cam.png", "samples.png"):
+    for name in ("confusion.png", "class_maps.png", "samples.png"):
         with Image.open(workdir / name) as picture:
             assert min(picture.size) > 200
             assert len(set(picture.convert("L").resize((64, 64)).getdata())) > 20
