@@ -18,9 +18,10 @@ from kerasdl.data.pictures.class_folders import PictureDataset
 from kerasdl.errors import InputError
 from kerasdl.export.bias_correction import correct_biases
 from kerasdl.export.comparison import Tolerance
-from kerasdl.export.jobs import Example, add_labels, evenly, strings
+from kerasdl.export.jobs import Example, add_asset, add_labels, evenly, strings
 from kerasdl.export.picture_jobs import BATCH, PictureJob
 from kerasdl.export.subject import Export, Request
+from kerasdl.export.text import names_in_graph
 
 # Training pictures on which rounded convolutions are corrected, all in memory at once.
 CORRECTION_PICTURES = 40
@@ -63,6 +64,7 @@ class TransferJob(PictureJob):
         trained = kerasdl.load(workdir)
         self.model, self.labels = trained.model, trained.labels
         self.preparation = trained.preparation
+        self.decision = self.model.decision
         if len(self.labels) != self.model.output_shape[-1]:
             raise InputError(
                 f"{workdir / 'labels.txt'}: expected the model's "
@@ -93,13 +95,18 @@ class TransferJob(PictureJob):
 
     def named(self, numbers: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """The same, and the name of the most probable class."""
-        best = tf.argmax(numbers["probabilities"], axis=1)
-        return {"label": tf.gather(tf.constant(self.labels), best), **numbers}
+        probabilities = numbers["probabilities"]
+        label = names_in_graph(self.labels, self.decision, probabilities)
+        return {"label": label, **numbers}
 
     def expected(self, answers: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """See `PictureJob`."""
-        best = answers["probabilities"].argmax(axis=1)
-        return {"label": strings([self.labels[k].encode() for k in best]), **answers}
+        names = self.decision.names(self.labels, answers["probabilities"])
+        return {"label": strings([name.encode() for name in names]), **answers}
+
+    def decide(self, probabilities: np.ndarray) -> np.ndarray:
+        """See `Decision.chosen`."""
+        return self.decision.chosen(probabilities)
 
     def device_model(self, request: Request) -> Any:
         """The model, its convolutions readied for weights of 8 bits if there are such."""
@@ -113,6 +120,7 @@ class TransferJob(PictureJob):
         """See `PictureJob`; with the names of the classes and the accuracy."""
         export = super().device(request)
         export.files["labels.txt"] = "".join(f"{label}\n" for label in self.labels)
+        export.files.update(self.decision.files())
 
         def accuracy(run):
             allowed = ACCURACY_LOSS[request.quantize]
@@ -125,6 +133,8 @@ class TransferJob(PictureJob):
         """See `PictureJob`; with the accuracy."""
         export = super().served(request)
         add_labels(export.module, self.labels)
+        for name, text in self.decision.files().items():
+            add_asset(export.module, name, text)
         allowed = ACCURACY_LOSS["none"]
         export.accuracy = lambda run: self.accuracy(
             lambda e: run(image_bytes=tf.constant([e.data])), allowed
@@ -146,7 +156,8 @@ class TransferJob(PictureJob):
                 examples.append(example)
             if images:
                 answers = self.answers(np.concatenate(images))["probabilities"]
-                yield from zip(labels, answers.argmax(axis=1), examples, strict=True)
+                chosen = self.decide(answers)
+                yield from zip(np.array(labels), chosen, examples, strict=True)
 
     def accuracy(self, answer, allowed):
         """See `Job`: one picture more may differ than the share that is allowed."""

@@ -20,9 +20,15 @@ def get_config() -> ConfigDict:
     # freeze: the head alone is trained; finetune: the network too; linear, prototype: the
     # head is computed from the features at once, for few pictures a class.
     config.mode = "freeze"
+    # Of a picture: one of the classes; multi_label: several or none of them; ordinal: one
+    # of classes that have an order, far mistakes being the worse.
+    config.target = "classes"
 
     config.data = ConfigDict()
-    config.data.root = ""  # folder of class folders, or "tfds:NAME"; "": drawn shapes
+    # Folder of class folders, or with labels.csv (columns image, labels and perhaps
+    # split), or "tfds:NAME"; "": drawn shapes.
+    config.data.root = ""
+    config.data.labels = ""  # the classes in their order, with commas; "": sorted
     config.data.test = ""  # class folders to score besides
     config.data.val_share = 0.2  # of the training pictures, if there is no val folder
     config.data.drawn_train = 240  # drawn for training if root is ""

@@ -182,3 +182,29 @@ def multi_label_scores(
         "loss": float(losses.mean()),
         "ece": calibration(labels, probabilities).expected_error,
     }
+
+
+def ordinal_scores(
+    labels: np.ndarray, predictions: np.ndarray, classes: int
+) -> dict[str, float]:
+    """`mae` and `kappa` of classes that have an order.
+
+    The first is the mean distance, in classes, of the prediction from the truth. The
+    second is the quadratically weighted kappa (Cohen 1968): 1 less the sum of squared
+    distances over that of predictions independent of the truth; 1 if all are right.
+
+    Args:
+        labels: int (N,), N at least 1.
+        predictions: int (N,).
+        classes: K.
+    """
+    confusion = confusion_matrix(labels, predictions, classes)
+    number = np.arange(classes)
+    squared = (number[:, None] - number) ** 2
+    by_chance = np.outer(confusion.sum(axis=1), confusion.sum(axis=0)) / len(labels)
+    expected = (squared * by_chance).sum()
+    ratio = (squared * confusion).sum() / expected if expected else 0.0
+    return {
+        "mae": float(np.abs(np.subtract(labels, predictions)).mean()),
+        "kappa": float(1 - ratio),
+    }

@@ -13,6 +13,7 @@ import re
 import keras
 import tensorflow as tf
 
+from kerasdl.data.decisions import Decision
 from kerasdl.errors import InputError
 from kerasdl.models.fused_batch_norm import with_fused_batch_norm
 from kerasdl.models.layer_groups import layer_groups
@@ -38,6 +39,10 @@ class ImageClassifier(keras.Model):
         classes: K, at least 2.
         dropout: the share of the features that training drops before the head.
         mirrored: whether `probabilities` is the mean over a picture and its mirror image.
+        multi_label: whether a picture has several of the K labels, or none.
+
+    Attributes:
+        decision: how probabilities become labels.
 
     Call arguments:
         images: RGB (N, S, S, 3) in 0..255.
@@ -55,6 +60,7 @@ class ImageClassifier(keras.Model):
         classes: int,
         dropout: float = 0.0,
         mirrored: bool = False,
+        multi_label: bool = False,
         name: str = "image_classifier",
     ) -> None:
         if classes < 2:
@@ -89,6 +95,7 @@ class ImageClassifier(keras.Model):
         self.classes = classes
         self.dropout = dropout
         self.mirrored = mirrored
+        self.decision = Decision(multi_label)
 
     def probabilities(self, images: tf.Tensor) -> tf.Tensor:
         """What the model answers for pictures.
@@ -99,10 +106,11 @@ class ImageClassifier(keras.Model):
         Returns:
             float32 (N, K).
         """
-        answers = tf.nn.softmax(self(images, training=False))
+        activate = tf.sigmoid if self.decision.multi_label else tf.nn.softmax
+        answers = activate(self(images, training=False))
         if self.mirrored:
             mirror = tf.reverse(images, axis=[2])
-            answers = (answers + tf.nn.softmax(self(mirror, training=False))) / 2
+            answers = (answers + activate(self(mirror, training=False))) / 2
         return answers
 
     def scale_logits(self, factor: float) -> None:
@@ -118,6 +126,7 @@ class ImageClassifier(keras.Model):
             "classes": self.classes,
             "dropout": self.dropout,
             "mirrored": self.mirrored,
+            "multi_label": self.decision.multi_label,
             "name": self.name,
         }
 

@@ -176,7 +176,8 @@ class TrainedClassifier(Predictor):
         """`label` and `probabilities` of each picture."""
         answers = []
         for images in _batches(inputs, self.model.input_shape[1], self.preparation):
-            answers += class_answers(self.labels, self.image_probabilities(images))
+            probabilities = self.image_probabilities(images)
+            answers += class_answers(self.labels, probabilities, self.model.decision)
         return answers
 
     def features(self, inputs: Sequence[Picture]) -> np.ndarray:

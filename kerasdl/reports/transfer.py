@@ -8,17 +8,19 @@ from typing import Any
 
 import numpy as np
 
+from kerasdl.data.decisions import Decision
 from kerasdl.data.pictures.batches import PictureSplit
 from kerasdl.models.backbones import find_backbone
 from kerasdl.reports.classification import (
     classification_sections,
-    confident_mistakes,
     overlay,
 )
 from kerasdl.reports.comparison import ComparedRun, comparison_section
 from kerasdl.reports.curves import Chart, learning_curves, save_charts
+from kerasdl.reports.multi_label import multi_label_sections
 from kerasdl.reports.page import Grid, Outcome, Report, Section
 from kerasdl.reports.samples import Sample, save_sample_grid
+from kerasdl.reports.text import NO_LABEL, surest_mistakes
 from kerasdl.runs import flatten
 
 COMPARED = (
@@ -53,6 +55,7 @@ class ShownSplit:
             them, uint8 (M, S, S, 3), and their class maps, float (M, h, w) in 0..1.
         uncalibrated: As `probabilities`, before they were calibrated; None if they were
             not.
+        decision: From probabilities to labels.
     """
 
     name: str
@@ -61,20 +64,24 @@ class ShownSplit:
     probabilities: np.ndarray
     heat: Callable[[Sequence[int], np.ndarray], tuple[np.ndarray, np.ndarray]]
     uncalibrated: np.ndarray | None = None
+    decision: Decision = dataclasses.field(default_factory=Decision)
 
     def sample(self, index: int, image: np.ndarray | None = None) -> Sample:
         """A picture with its prediction and its label; `image` in its place if given."""
-        probabilities, label = self.probabilities[index], self.pictures.labels[index]
-        predicted = int(probabilities.argmax())
+        probabilities = self.probabilities[index]
+        chosen, label = self.decision.chosen(probabilities), self.pictures.labels[index]
+        predicted, true = (
+            self.decision.name(self.class_names, one) or NO_LABEL
+            for one in (chosen, label)
+        )
         return Sample(
             self.pictures.image(index) if image is None else image,
             self.pictures.pictures[index].name,
             (
-                f"predicted: {self.class_names[predicted]} "
-                f"({probabilities[predicted]:.1%})",
-                f"GT: {self.class_names[label]}",
+                f"predicted: {predicted} ({probabilities.max():.1%})",
+                f"GT: {true}",
             ),
-            predicted == label,
+            predicted == true,
         )
 
     def maps(self, indices: Sequence[int]) -> list[Sample]:
@@ -111,21 +118,31 @@ def report_transfer(
     """
     config, root = outcome.config, outcome.root
     counts, labels, names = config["report"], shown.pictures.labels, shown.class_names
-    classes, calibrated = classification_sections(
-        shown.name, labels, shown.probabilities, names, root, shown.uncalibrated
-    )
+    if shown.decision.multi_label:
+        classes, calibrated = multi_label_sections(
+            shown.name, labels, shown.probabilities, names, shown.decision, root
+        )
+    else:
+        classes, calibrated = classification_sections(
+            shown.name, labels, shown.probabilities, names, root, shown.uncalibrated
+        )
     curves = learning_curves(
         outcome.rows,
         {
             "loss, nats": ["train/loss", "val/loss"],
-            "validation score": ["val/accuracy", "val/f1_macro"],
+            "validation score": ["val/accuracy", "val/f1_macro", "val/kappa"],
             "norm": ["train/gradient_norm", "train/update_norm"],
         },
         outcome.best_epoch,
     )
     save_charts(curves, root / "loss.png")
     samples = _spread(labels, counts["samples"], config["seed"])
-    mistakes = confident_mistakes(labels, shown.probabilities, counts["mistakes"])
+    mistakes = surest_mistakes(
+        labels,
+        shown.probabilities,
+        shown.decision.chosen(shown.probabilities),
+        counts["mistakes"],
+    )
     mistakes = mistakes.tolist()
     mapped = (mistakes[: counts["maps"] // 2] + samples)[: counts["maps"]]
     grids = {
@@ -202,11 +219,12 @@ def _summary(
 def _spread(labels: np.ndarray, count: int, seed: int) -> list[int]:
     """Up to `count` pictures drawn at random, as many of one class as of another."""
     order = np.random.default_rng(seed).permutation(len(labels))
-    seen: dict[int, int] = {}
+    seen: dict[bytes, int] = {}
     turns = []
     for index in order:
-        turns.append((seen.get(labels[index], 0), int(index)))
-        seen[labels[index]] = seen.get(labels[index], 0) + 1
+        key = labels[index].tobytes()
+        turns.append((seen.get(key, 0), int(index)))
+        seen[key] = seen.get(key, 0) + 1
     return [index for _, index in sorted(turns, key=lambda turn: turn[0])[:count]]
 
 

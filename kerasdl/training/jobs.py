@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 _LOSSES = ("train/loss", "val/loss")
 _CLASSIFICATION = (*_LOSSES, "val/accuracy", "val/f1_macro", "val/ece")
+_MICRO, _ORDINAL = "val/f1_micro", ("val/mae", "val/kappa")
+_PICTURES = (*_CLASSIFICATION, _MICRO, *_ORDINAL)
 _CAPTIONS = tuple(
     f"val/{name}"
     for name in (
@@ -170,6 +172,8 @@ def _check_transfer(config: ConfigDict) -> None:
     whole, stepped = config.mode == "finetune", config.mode in ("finetune", "freeze")
     single = config.distribute == "none"
     cached = config.mode == "freeze" and config.cache_features
+    single_label = config.target != "multi_label"
+    balanced, ordinal = config.class_weights != "none", config.target == "ordinal"
     augment = config.augment
     for name, on, fits, rule in (
         ("unfreeze_every", config.unfreeze_every, whole, "0 unless mode is finetune"),
@@ -178,6 +182,10 @@ def _check_transfer(config: ConfigDict) -> None:
         ("ema", config.ema, stepped, "0 if no steps are taken"),
         ("augment.mixup", augment.mixup, stepped and not cached, _UNCACHED),
         ("augment.cutmix", augment.cutmix, stepped and not cached, _UNCACHED),
+        ("class_weights", balanced, single_label, "none if target is multi_label"),
+        ("mode", config.mode == "prototype", single_label, "another, of several labels"),
+        ("monitor", config.monitor in _ORDINAL, ordinal, _UNORDERED),
+        ("monitor", config.monitor == _MICRO, not single_label, "another of one label"),
         ("ema", config.ema, single, "0 on several replicas"),
         (
             "calibration",
@@ -196,6 +204,7 @@ def _check_transfer(config: ConfigDict) -> None:
         )
 
 
+_UNORDERED = "another unless target is ordinal"
 _UNCACHED = "0 where the head sees cached features"
 _COMMON = ("epochs", "batch_size", "learning_rate")
 
@@ -245,6 +254,7 @@ JOBS = {
             ("configs/transfer/default.py",),
             choices={
                 "mode": ("finetune", "freeze", "linear", "prototype"),
+                "target": ("classes", "multi_label", "ordinal"),
                 "calibration": ("none", "folds", "val"),
                 "lr_find": ("none", "report", "use"),
                 "distribute": STRATEGIES,
@@ -253,7 +263,7 @@ JOBS = {
                 "schedule": ("cosine", "step", "one_cycle"),
                 "class_weights": ("none", "balanced"),
                 "data.preparation": ("crop", "squash"),
-                "monitor": _CLASSIFICATION,
+                "monitor": _PICTURES,
             },
             positive=(
                 *_COMMON, "augment.variants", "rate_decay", "decay_every",

@@ -36,7 +36,7 @@ from kerasdl.training.steps import TrainingSteps
 from kerasdl.training.workdir import MetricsLog, Workdir
 
 # Metrics that are better when smaller; every other is better when larger.
-MINIMISED = ("loss", "nll", "ece")
+MINIMISED = ("loss", "nll", "ece", "mae")
 
 
 @dataclasses.dataclass

@@ -110,7 +110,7 @@ class TransferJob(Job):
         augmentation = make_augmentation(config, size)
         weights = class_weights(train.pictures.labels, classes, config.class_weights)
         self._check_calibration()
-        self.scorer = Scorer(self.model, config.data.preparation)
+        self.scorer = Scorer(self.model, config.data.preparation, config.target)
         self._before = {
             f"{name}/accuracy_before": scores[f"{name}/accuracy"]
             for name in ("val", "test")
@@ -118,7 +118,7 @@ class TransferJob(Job):
         }
         if config.mode == "finetune" and config.probe_steps:
             probed = reader.read(self.dataset.train, "train", with_features=True)
-            fit_head(self.model, probed, weights, config.probe_steps)
+            fit_head(self.model, probed, weights, config.probe_steps, config.target)
         objective = self._objective(reader, augmentation, weights, cached)
         self.seconds_before = time.monotonic() - started
         return objective
@@ -132,7 +132,9 @@ class TransferJob(Job):
     ) -> Objective:
         config, train = self.config, self.splits["train"]
         views = 0 if config.mode == "finetune" else config.augment.variants
-        classes = tf.TensorSpec((None,), tf.int32)
+        labels = train.pictures.labels
+        classes = tf.TensorSpec((None, *labels.shape[1:]), tf.int32)
+        smoothing, target = config.label_smoothing, config.target
         if cached:
             model = self.model.get_layer(HEAD)
             features = reader.variants(train, augmentation, config.seed, views)
@@ -141,7 +143,7 @@ class TransferJob(Job):
                 features, train.pictures.labels, config.batch_size, config.seed, shard()
             )
             inputs = tf.TensorSpec((None, features.shape[-1]), tf.float32)
-            loss = head_loss(self.model, weights, config.label_smoothing)
+            loss = head_loss(self.model, weights, smoothing, target)
         else:
             model, size = self.model, image_size(self.model)
             batches = PictureBatches(
@@ -158,7 +160,7 @@ class TransferJob(Job):
                 classes = tf.TensorSpec((None, len(names)), tf.float32)
             inputs = tf.TensorSpec((None, size, size, 3), tf.uint8)
             update = config.model.update_batch_norm
-            loss = picture_loss(self.model, weights, config.label_smoothing, update)
+            loss = picture_loss(self.model, weights, smoothing, update, target)
         self._trained = model.trainable_variables
         self._groups = [
             trained
@@ -181,8 +183,8 @@ class TransferJob(Job):
 
     def _check_calibration(self) -> None:
         labels = self.splits["train"].pictures.labels
-        kind, smallest = self.config.calibration, np.bincount(labels).min()
-        if kind == "folds" and smallest < 2:
+        kind = self.config.calibration
+        if kind == "folds" and labels.ndim == 1 and np.bincount(labels).min() < 2:
             raise InputError(
                 "--config.calibration must not be folds with a single training picture "
                 "of a class: nothing of it can be held out; got 'folds'."
@@ -244,7 +246,8 @@ class TransferJob(Job):
     def _compute_head(self) -> None:
         views, _, width = self._features.shape
         features = self._features.reshape(-1, width)
-        labels = np.tile(self.splits["train"].pictures.labels, views)
+        labels = self.splits["train"].pictures.labels
+        labels = np.concatenate([labels] * views)
         if self.config.mode == "linear":
             kernel, bias = logistic_head(features, labels, self.config.seed)
         else:
@@ -266,6 +269,8 @@ class TransferJob(Job):
                 config.seed,
             )
             logits, labels = held.logits, held.labels
+        if labels.ndim == 2:  # each label of each picture by its own sigmoid
+            logits = logits[:, 0]
         self._temperature = fit_temperature(logits, labels, 1 / (len(labels) + 2))
         say(f"calibrated by the temperature {self._temperature:.3f}")
         self._uncalibrated = self.scorer.probabilities(self.splits[self._shown])
@@ -337,6 +342,7 @@ class TransferJob(Job):
                 self.scorer.probabilities(split),
                 heat,
                 self._uncalibrated,
+                self.model.decision,
             ),
             self._others,
             pictures={name: len(one) for name, one in self.splits.items()},

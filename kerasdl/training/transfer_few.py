@@ -21,36 +21,54 @@ def logistic_head(features: np.ndarray, labels: np.ndarray, seed: int) -> Head:
     """Logistic regression, its L2 regularisation chosen by cross-validation.
 
     The features are standardised, by one mean and one deviation for all dimensions, for
-    the regularisation to mean the same with every network; the head undoes it. With a
-    single picture of a class there is nothing to validate on: the strength is then the
-    middle of `STRENGTHS`.
+    the regularisation to mean the same with every network; the head undoes it.
 
     Args:
         features: float32 (N, F).
-        labels: int (N,), each of the K classes at least once.
+        labels: int (N,), each of the K classes at least once; of several labels each 0 or
+            1, (N, K), which makes one regression for each label.
         seed: Of the folds.
 
     Returns:
         W float32 (F, K) and b float32 (K,).
     """
+    mean, deviation = features.mean(), features.std() + 1e-12
+    x = (features - mean) / deviation
+    if labels.ndim == 2:
+        parts = [_regression(x, column, seed) for column in labels.T]
+        kernel = np.concatenate([part[0] for part in parts], axis=1)
+        bias = np.concatenate([part[1] for part in parts])
+    else:
+        kernel, bias = _regression(x, labels, seed)
+        if kernel.shape[1] == 1:
+            kernel, bias = kernel * [-0.5, 0.5], bias * [-0.5, 0.5]
+    kernel = kernel / deviation
+    return kernel.astype(np.float32), (bias - mean * kernel.sum(0)).astype(np.float32)
+
+
+def _regression(x: np.ndarray, labels: np.ndarray, seed: int) -> Head:
+    """W (F, K) and b (K,), or of two classes the log-odds of the second, (F, 1) and (1,).
+
+    With a single picture of a class there is nothing to validate on: the strength is then
+    the middle of `STRENGTHS`. A label that all pictures have, or none, is likelier by
+    the logarithm of their number.
+    """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
-    mean, deviation = features.mean(), features.std() + 1e-12
-    x = (features - mean) / deviation
-    folds = min(FOLDS, np.bincount(labels).min())
+    counts = np.unique_counts(labels).counts
+    if len(counts) == 1:
+        sign = 2 * int(labels[0]) - 1
+        return np.zeros((x.shape[1], 1)), np.array([sign * np.log(1 + len(labels))])
     model = LogisticRegression(C=np.median(STRENGTHS), max_iter=1000)
+    folds = min(FOLDS, counts.min())
     if folds >= 2:
         parts = StratifiedKFold(folds, shuffle=True, random_state=seed)
         search = GridSearchCV(model, {"C": STRENGTHS}, scoring="neg_log_loss", cv=parts)
         model = search.fit(x, labels).best_estimator_
     else:
         model.fit(x, labels)
-    kernel, bias = model.coef_.T, model.intercept_  # (F, K), or (F, 1) of two classes
-    if kernel.shape[1] == 1:
-        kernel, bias = kernel * [-0.5, 0.5], bias * [-0.5, 0.5]
-    kernel = kernel / deviation
-    return kernel.astype(np.float32), (bias - mean * kernel.sum(0)).astype(np.float32)
+    return model.coef_.T, model.intercept_
 
 
 def prototype_head(features: np.ndarray, labels: np.ndarray) -> Head:

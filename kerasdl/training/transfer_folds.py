@@ -31,8 +31,16 @@ class HeldOut:
 
 
 def fold_of(labels: Sequence[int], folds: int, seed: int) -> np.ndarray:
-    """The fold of each example, int (N,): every class is spread evenly over the folds."""
+    """The fold of each example, int (N,): every class is spread evenly over the folds.
+
+    Args:
+        labels: N classes; of several labels each N rows, which are spread at random.
+        folds: How many.
+        seed: Of the order within a class.
+    """
     labels = np.asarray(labels)
+    if labels.ndim == 2:
+        labels = np.zeros(len(labels), int)
     fold = np.zeros(len(labels), int)
     for number in np.unique(labels):
         members = np.flatnonzero(labels == number)

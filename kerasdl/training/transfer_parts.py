@@ -12,10 +12,13 @@ from kerasdl.data.drawn.shapes import drawn_shapes
 from kerasdl.data.pictures.augmentation import Augmentation
 from kerasdl.data.pictures.class_folders import (
     PictureDataset,
+    in_order,
     read_class_folders,
     read_test_folder,
 )
+from kerasdl.data.pictures.label_tables import find_label_table, read_label_table
 from kerasdl.data.pictures.tfds_sets import PREFIX, read_picture_tfds
+from kerasdl.data.texts.dataset import sort_labels
 from kerasdl.errors import InputError
 from kerasdl.models.backbones import build_backbone
 from kerasdl.models.classifier import BACKBONE, ImageClassifier, freeze
@@ -30,18 +33,48 @@ def load_dataset(config: ConfigDict) -> PictureDataset:
         InputError: A folder is missing, empty or not of this layout.
     """
     data = config.data
+    # Runs of before these fields are exported too.
+    target, labels = config.get("target", "classes"), data.get("labels", "")
     if data.root.startswith(PREFIX):
         name = data.root.removeprefix(PREFIX)
         dataset = read_picture_tfds(name, data.val_share, data.tfds_folder)
     elif data.root:
-        dataset = read_class_folders(data.root, data.val_share)
+        dataset = _read_folder(data, target == "multi_label", split_list(labels))
+    elif target == "multi_label":
+        raise InputError(
+            "--config.data.root must name a table of labels if --config.target is "
+            "multi_label, got ''."
+        )
     else:
         counts = (data.drawn_train, data.drawn_val, data.drawn_test)
         dataset = drawn_shapes(config.seed, *counts)
+    if target == "ordinal" or (labels and target == "classes"):
+        order = split_list(labels) or sort_labels(dataset.class_names)
+        dataset = in_order(dataset, order)
     if data.test:
         test = read_test_folder(data.test, dataset.class_names)
         dataset = dataclasses.replace(dataset, test=test)
     return dataset
+
+
+def _read_folder(
+    data: ConfigDict, multi_label: bool, class_names: list[str]
+) -> PictureDataset:
+    """Class folders, or the pictures that a table of labels lists."""
+    table = find_label_table(data.root)
+    if table is None:
+        if multi_label:
+            raise InputError(
+                f"{data.root}: expected labels.csv or labels.tsv with the columns image "
+                "and labels, since --config.target is multi_label."
+            )
+        return read_class_folders(data.root, data.val_share)
+    if data.test:
+        raise InputError(
+            "--config.data.test must be empty with a table of labels, which has the "
+            f"split test itself, got {data.test!r}."
+        )
+    return read_label_table(table, data.val_share, multi_label, class_names)
 
 
 def build_model(config: ConfigDict, classes: int) -> keras.Model:
@@ -53,7 +86,13 @@ def build_model(config: ConfigDict, classes: int) -> keras.Model:
         output="pooled",
         weights=config.weights or "default",
     )
-    classifier = ImageClassifier(backbone, classes, model.dropout, model.mirrored)
+    classifier = ImageClassifier(
+        backbone,
+        classes,
+        model.dropout,
+        model.mirrored,
+        multi_label=config.target == "multi_label",
+    )
     spec = model.freeze if config.mode == "finetune" else "all"
     freeze(classifier.get_layer(BACKBONE), spec)
     return classifier

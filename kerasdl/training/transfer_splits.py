@@ -10,13 +10,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
+from scipy.special import expit
 
 from kerasdl.data.broken import BrokenInputs
 from kerasdl.data.pictures.augmentation import Augmentation
 from kerasdl.data.pictures.batches import PictureSplit
 from kerasdl.data.pictures.class_folders import LabelledPicture
 from kerasdl.data.pictures.decoding import decode_picture, prepare_picture
-from kerasdl.metrics.classification import classification_scores
+from kerasdl.metrics.classification import (
+    classification_scores,
+    multi_label_scores,
+    ordinal_scores,
+)
 from kerasdl.models.backbones import weights_digest
 from kerasdl.models.classifier import BACKBONE, HEAD, image_size
 from kerasdl.training.calibration import scaled_probabilities
@@ -145,9 +150,13 @@ class Scorer:
     Args:
         classifier: The model to score, as it stands at each call.
         preparation: Of the pictures.
+        target: What the pictures are labelled with; see `classification_loss`.
     """
 
-    def __init__(self, classifier: keras.Model, preparation: str) -> None:
+    def __init__(
+        self, classifier: keras.Model, preparation: str, target: str = "classes"
+    ) -> None:
+        self._target, self._decision = target, classifier.decision
         self._head = tf.function(
             lambda x: classifier.get_layer(HEAD)(x, training=False), reduce_retracing=True
         )
@@ -186,11 +195,25 @@ class Scorer:
 
     def probabilities(self, split: Split) -> np.ndarray:
         """float32 (N, K), the mean over the views."""
-        return scaled_probabilities(self.logits(split)).astype(np.float32)
+        logits = self.logits(split)
+        if self._decision.multi_label:
+            return expit(logits).mean(axis=1)
+        return scaled_probabilities(logits).astype(np.float32)
 
     def scores(self, split: Split, name: str) -> dict[str, float]:
-        """`name/accuracy`, `f1_macro`, `loss`, `ece`; empty if the split is."""
+        """`name/accuracy`, `f1_macro`, `loss`, `ece`; empty if the split is.
+
+        Of several labels each, a picture is right if all are, and `f1_micro` comes too;
+        of classes in an order `mae` and `kappa` do.
+        """
         if not len(split):
             return {}
-        figures = classification_scores(split.pictures.labels, self.probabilities(split))
+        labels, probabilities = split.pictures.labels, self.probabilities(split)
+        chosen = self._decision.chosen(probabilities)
+        if self._target == "multi_label":
+            figures = multi_label_scores(labels, probabilities, chosen)
+        else:
+            figures = classification_scores(labels, probabilities)
+        if self._target == "ordinal":
+            figures |= ordinal_scores(labels, chosen, self._classes)
         return {f"{name}/{metric}": value for metric, value in figures.items()}

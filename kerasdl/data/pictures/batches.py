@@ -23,7 +23,7 @@ class PictureSplit:
 
     Attributes:
         pictures: As above.
-        labels: int32 (N,).
+        labels: int32 (N,); of several labels each 0 or 1, (N, K).
         digests: For each picture, the number that its bytes determine.
     """
 

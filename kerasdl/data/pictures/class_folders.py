@@ -35,10 +35,10 @@ class LabelledPicture(EncodedPicture):
     """A picture of a known class.
 
     Attributes:
-        label: The number of its class.
+        label: The number of its class; of several labels each, 0 or 1 for each class.
     """
 
-    label: int
+    label: int | tuple[int, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +58,13 @@ class PictureDataset:
     val: list[LabelledPicture]
     test: list[LabelledPicture]
     notes: tuple[str, ...] = ()
+
+
+def labels_of(picture: LabelledPicture) -> list[int]:
+    """The numbers of a picture's class or classes."""
+    if isinstance(picture.label, tuple):
+        return [number for number, stands in enumerate(picture.label) if stands]
+    return [picture.label]
 
 
 def content_digest(data: bytes) -> int:
@@ -95,7 +102,8 @@ def hold_out(
     for picture in pictures:
         try:
             digest = content_digest(picture.bytes())
-            last[picture.label] = max(digest, last.get(picture.label, 0))
+            for label in labels_of(picture):
+                last[label] = max(digest, last.get(label, 0))
         except InputError:
             digest = None
         digests.append(digest)
@@ -185,13 +193,35 @@ def check_classes(
             f"{what}: expected at least two classes, got "
             f"{', '.join(class_names) or 'none'}."
         )
-    present = {picture.label for picture in train}
+    present = {label for picture in train for label in labels_of(picture)}
     missing = [name for index, name in enumerate(class_names) if index not in present]
     if missing:
         raise InputError(
             f"{what}: expected training pictures of every class, got none of "
             f"{', '.join(missing)}."
         )
+
+
+def in_order(dataset: PictureDataset, names: Sequence[str]) -> PictureDataset:
+    """A data set of one label each with its classes numbered in another order.
+
+    Raises:
+        InputError: `names` are not its classes.
+    """
+    if sorted(names) != sorted(dataset.class_names):
+        raise InputError(
+            "--config.data.labels must name the classes "
+            f"{', '.join(dataset.class_names)}, got {', '.join(names)}."
+        )
+    number = {old: names.index(name) for old, name in enumerate(dataset.class_names)}
+    splits = {
+        split: [
+            dataclasses.replace(picture, label=number[picture.label])
+            for picture in getattr(dataset, split)
+        ]
+        for split in SPLITS
+    }
+    return dataclasses.replace(dataset, class_names=tuple(names), **splits)
 
 
 def _split_folders(root: Path) -> dict[str, Path]:

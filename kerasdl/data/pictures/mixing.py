@@ -38,7 +38,9 @@ class MixedBatches(EpochBatches):
     def read(self, epoch: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Images uint8 (N, S, S, 3) and the share of each class, float32 (N, K)."""
         images, labels = self._batches.read(epoch, rows)
-        shares = np.eye(self._classes, dtype=np.float32)[labels]
+        if labels.ndim == 1:
+            labels = np.eye(self._classes)[labels]
+        shares = labels.astype(np.float32)
         if not len(rows):
             return images, shares
         rng = np.random.default_rng([self._seed, epoch, int(rows[0]), len(rows)])
