@@ -59,6 +59,7 @@ def get_config() -> ConfigDict:
     config.weights = ""  # the backbone's weights from a file; "": those it ships with
     config.cache_features = True  # of "freeze": features once per picture and view
     config.probe_steps = 0  # of "finetune": steps that fit the head before it begins
+    config.linear_start = False  # of "finetune": it begins with the head of mode "linear"
 
     config.epochs = 25  # at most
     config.batch_size = 16  # pictures
@@ -82,7 +83,7 @@ def get_config() -> ConfigDict:
     # Of probabilities, by one temperature: folds: fitted by cross-validation inside the
     # training pictures, each fold trained anew; val: on the validation pictures.
     config.calibration = "none"
-    config.calibration_folds = 5
+    config.calibration_folds = 5  # at least 2
     config.monitor = "val/loss"  # chooses the epoch that is kept
     config.patience = 0  # epochs without a better one before stopping; 0: never
 

@@ -40,6 +40,16 @@ API = {
         "Training",
         ["kerasdl.training.run", "kerasdl.training.job", "kerasdl.errors"],
     ),
+    "tuning": (
+        "Fine-tuning",
+        [
+            "kerasdl.tuning.discriminative",
+            "kerasdl.tuning.unfreezing",
+            "kerasdl.tuning.one_cycle",
+            "kerasdl.tuning.rate_finder",
+            "kerasdl.models.layer_groups",
+        ],
+    ),
     "export": (
         "Export and prediction",
         [

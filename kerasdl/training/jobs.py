@@ -178,6 +178,7 @@ def _check_transfer(config: ConfigDict) -> None:
     for name, on, fits, rule in (
         ("unfreeze_every", config.unfreeze_every, whole, "0 unless mode is finetune"),
         ("layer_decay", config.layer_decay != 1, whole, "1 unless mode is finetune"),
+        ("linear_start", config.linear_start, whole, "false unless mode is finetune"),
         ("lr_find", config.lr_find != "none", stepped, "none if no steps are taken"),
         ("ema", config.ema, stepped, "0 if no steps are taken"),
         ("augment.mixup", augment.mixup, stepped and not cached, _UNCACHED),

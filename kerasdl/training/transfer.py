@@ -116,9 +116,13 @@ class TransferJob(Job):
             for name in ("val", "test")
             if (scores := self.scorer.scores(self.splits[name], name))
         }
-        if config.mode == "finetune" and config.probe_steps:
+        if config.mode == "finetune" and (config.probe_steps or config.linear_start):
             probed = reader.read(self.dataset.train, "train", with_features=True)
-            fit_head(self.model, probed, weights, config.probe_steps, config.target)
+            if config.linear_start:
+                self._features = probed.as_is()[None]
+                self._compute_head("linear")
+            if config.probe_steps:
+                fit_head(self.model, probed, weights, config.probe_steps, config.target)
         objective = self._objective(reader, augmentation, weights, cached)
         self.seconds_before = time.monotonic() - started
         return objective
@@ -228,13 +232,13 @@ class TransferJob(Job):
     def fit_in_memory(self, objective: Objective) -> None:
         """Trains to the last epoch, and leaves nothing but the model."""
         if self.config.mode in COMPUTED:
-            self._compute_head()
+            self._compute_head(self.config.mode)
         else:
             take_all_steps(self, objective)
 
     def _compute(self, workdir: Workdir) -> Outcome:
         started = time.monotonic()
-        self._compute_head()
+        self._compute_head(self.config.mode)
         loss = self.scorer.scores(self.splits["train"], "train")["train/loss"]
         row = {"epoch": 1, "train/loss": loss, **self.evaluate()}
         log = MetricsLog(workdir)
@@ -243,15 +247,12 @@ class TransferJob(Job):
         seconds = time.monotonic() - started
         return Outcome(workdir.root, workdir.config, [row], 1, seconds)
 
-    def _compute_head(self) -> None:
-        views, _, width = self._features.shape
-        features = self._features.reshape(-1, width)
+    def _compute_head(self, kind: str) -> None:
         labels = self.splits["train"].pictures.labels
-        labels = np.concatenate([labels] * views)
-        if self.config.mode == "linear":
-            kernel, bias = logistic_head(features, labels, self.config.seed)
+        if kind == "linear":
+            kernel, bias = logistic_head(self._features, labels, self.config.seed)
         else:
-            kernel, bias = prototype_head(features, labels)
+            kernel, bias = prototype_head(self._features.mean(axis=0), labels)
         self.model.get_layer(HEAD).set_weights([kernel, bias])
 
     def _calibrate(self) -> None:

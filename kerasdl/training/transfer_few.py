@@ -24,7 +24,8 @@ def logistic_head(features: np.ndarray, labels: np.ndarray, seed: int) -> Head:
     the regularisation to mean the same with every network; the head undoes it.
 
     Args:
-        features: float32 (N, F).
+        features: float32 (V, N, F), of V views of each picture; the views of a picture
+            are held out together.
         labels: int (N,), each of the K classes at least once; of several labels each 0 or
             1, (N, K), which makes one regression for each label.
         seed: Of the folds.
@@ -32,21 +33,25 @@ def logistic_head(features: np.ndarray, labels: np.ndarray, seed: int) -> Head:
     Returns:
         W float32 (F, K) and b float32 (K,).
     """
+    views, count, width = features.shape
     mean, deviation = features.mean(), features.std() + 1e-12
-    x = (features - mean) / deviation
+    x = ((features - mean) / deviation).reshape(-1, width)
+    labels, pictures = np.concatenate([labels] * views), np.tile(np.arange(count), views)
     if labels.ndim == 2:
-        parts = [_regression(x, column, seed) for column in labels.T]
+        parts = [_regression(x, column, pictures, seed) for column in labels.T]
         kernel = np.concatenate([part[0] for part in parts], axis=1)
         bias = np.concatenate([part[1] for part in parts])
     else:
-        kernel, bias = _regression(x, labels, seed)
+        kernel, bias = _regression(x, labels, pictures, seed)
         if kernel.shape[1] == 1:
             kernel, bias = kernel * [-0.5, 0.5], bias * [-0.5, 0.5]
     kernel = kernel / deviation
     return kernel.astype(np.float32), (bias - mean * kernel.sum(0)).astype(np.float32)
 
 
-def _regression(x: np.ndarray, labels: np.ndarray, seed: int) -> Head:
+def _regression(
+    x: np.ndarray, labels: np.ndarray, pictures: np.ndarray, seed: int
+) -> Head:
     """W (F, K) and b (K,), or of two classes the log-odds of the second, (F, 1) and (1,).
 
     With a single picture of a class there is nothing to validate on: the strength is then
@@ -54,18 +59,19 @@ def _regression(x: np.ndarray, labels: np.ndarray, seed: int) -> Head:
     the logarithm of their number.
     """
     from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GridSearchCV, StratifiedKFold
+    from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
 
-    counts = np.unique_counts(labels).counts
+    counts = np.unique(labels, return_counts=True)[1]
     if len(counts) == 1:
         sign = 2 * int(labels[0]) - 1
         return np.zeros((x.shape[1], 1)), np.array([sign * np.log(1 + len(labels))])
     model = LogisticRegression(C=np.median(STRENGTHS), max_iter=1000)
-    folds = min(FOLDS, counts.min())
+    views = len(pictures) // len(np.unique(pictures))
+    folds = min(FOLDS, counts.min() // views)
     if folds >= 2:
-        parts = StratifiedKFold(folds, shuffle=True, random_state=seed)
+        parts = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
         search = GridSearchCV(model, {"C": STRENGTHS}, scoring="neg_log_loss", cv=parts)
-        model = search.fit(x, labels).best_estimator_
+        model = search.fit(x, labels, groups=pictures).best_estimator_
     else:
         model.fit(x, labels)
     return model.coef_.T, model.intercept_

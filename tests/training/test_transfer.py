@@ -12,7 +12,11 @@ from kerasdl.errors import InputError
 from kerasdl.models.classifier import HEAD, ImageClassifier
 from kerasdl.training import transfer, transfer_few, transfer_losses, transfer_splits
 from kerasdl.training.jobs import JOBS
-from kerasdl.training.optimization import averaged_weights, make_optimizer
+from kerasdl.training.optimization import (
+    averaged_weights,
+    make_optimizer,
+    make_schedule,
+)
 from kerasdl.training.steps import make_train_step
 from kerasdl.training.transfer_folds import fold_of
 
@@ -218,6 +222,10 @@ def test_the_mirror_image_counts_in_every_answer(tmp_path):
         classifier.probabilities(images),
     ):
         np.testing.assert_allclose(answers, (one + other) / 2, atol=1e-5)
+    ordered = transfer_splits.Scorer(classifier, config.data.preparation, "ordinal")
+    scores = ordered.scores(split, "val")
+    distance = np.abs(scorer.probabilities(split).argmax(axis=1) - split.pictures.labels)
+    assert scores["val/mae"] == distance.mean() and "val/kappa" in scores
     logits = scorer.logits(split)
     classifier.scale_logits(0.5)
     np.testing.assert_allclose(scorer.logits(split), logits / 2, rtol=1e-5, atol=1e-6)
@@ -238,7 +246,7 @@ def test_computed_heads_against_their_definitions():
     np.testing.assert_allclose(gaps, expected, rtol=1e-3, atol=1e-3)
     for classes in (2, 3):
         few = labels < classes
-        kernel, bias = transfer_few.logistic_head(features[few], labels[few], 0)
+        kernel, bias = transfer_few.logistic_head(features[None, few], labels[few], 0)
         assert kernel.shape == (8, classes) and bias.shape == (classes,)
         answers = (features[few] @ kernel + bias).argmax(axis=1)
         assert (answers == labels[few]).mean() > 0.9
@@ -253,6 +261,15 @@ def test_folds_spread_every_class():
         counts = np.bincount(fold[labels == label], minlength=3)
         assert counts.max() - counts.min() <= 1
     assert not np.array_equal(fold, fold_of(labels, 3, seed=2))
+
+
+def test_one_cycle_by_config(tmp_path):
+    fields = {"schedule": "one_cycle", "epochs": 4, "learning_rate": 0.1}
+    rises = {
+        warmup: make_schedule(make_config(tmp_path, warmup=warmup, **fields), 10).rise
+        for warmup in (0.0, 2.0)
+    }
+    assert rises == {0.0: 0.25, 2.0: 0.5}
 
 
 def test_averaged_weights_are_there_and_gone_to_the_bit(tmp_path):

@@ -114,7 +114,9 @@ def test_a_regression_for_each_label():
     labels = np.array(list(itertools.product((0, 1), repeat=3)) * 3)
     labels[:, 2] = 1  # one that all pictures have
     features = rng.normal(size=(24, 6)).astype(np.float32) + 4 * labels @ np.eye(3, 6)
-    kernel, bias = transfer_few.logistic_head(features.astype(np.float32), labels, 0)
+    kernel, bias = transfer_few.logistic_head(
+        features[None].astype(np.float32), labels, 0
+    )
     assert kernel.shape == (6, 3)
     assert (((features @ kernel + bias) > 0) == labels).mean() > 0.95
     np.testing.assert_allclose(1 / (1 + np.exp(-bias[2])), 25 / 26, rtol=1e-5)
