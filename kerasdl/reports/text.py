@@ -31,6 +31,11 @@ LENGTH_BARS = 12
 # What a sentence without any of several labels is said to be.
 NO_LABEL = "(none)"
 SHOWN_TOKENS = 28
+# Of the drawing of sentences: a character's width in points (of a fixed-width font of 8
+# points), the columns, and the first of the words.
+_CHARACTER = 4.82
+_COLUMNS = 150
+_WORDS_FROM = 30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,45 +156,48 @@ def report_text(
 
 
 def save_word_effects(sentences: Sequence[Shown], path: Path) -> None:
-    """Draws each sentence with its words coloured by what they do to the prediction."""
-    figure = Figure(figsize=(11, 0.52 * len(sentences) + 0.3))
-    axis = figure.add_axes((0.01, 0.01, 0.98, 0.98))
-    axis.set_axis_off()
-    axis.set_xlim(0, 120)
-    axis.set_ylim(len(sentences), 0)
-    for row, sentence in enumerate(sentences):
+    """Draws each sentence with its words coloured by what they do to the prediction.
+
+    The drawing is a grid of characters of one width, in which long sentences wrap.
+    """
+    texts: list[tuple[int, int, str, str, float]] = [  # row, column, text, colour, effect
+        (0, _WORDS_FROM, "speaks for the prediction", "black", 0.6),
+        (0, _WORDS_FROM + 28, "speaks against it", "black", -0.6),
+    ]
+    row = 0
+    for sentence in sentences:
+        row, column = row + 1, _WORDS_FROM
         right = sentence.label == sentence.prediction
+        texts.append((row, 0, sentence.verdict, "black" if right else COLOURS[1], 0))
+        tokens = sentence.tokens[:SHOWN_TOKENS]
+        for token, share in zip(tokens, sentence.shares(), strict=False):
+            if column > _WORDS_FROM and column + len(token) > _COLUMNS:
+                row, column = row + 1, _WORDS_FROM
+            texts.append((row, column, token, "black", float(share)))
+            column += len(token) + 2
+    size = (_COLUMNS * _CHARACTER / 72, 0.27 * (row + 2))  # inches
+    figure = Figure(figsize=size)
+    axis = figure.add_axes((0, 0, 1, 1))
+    axis.set_axis_off()
+    axis.set_xlim(-1, _COLUMNS)
+    axis.set_ylim(row + 1.5, -0.5)
+    for row, column, text, colour, share in texts:
         axis.text(
-            0,
+            column,
             row + 0.5,
-            sentence.verdict,
+            text,
             fontsize=8,
             va="center",
-            color="black" if right else COLOURS[1],
+            color=colour,
+            family="monospace",
             parse_math=False,
+            bbox={
+                "facecolor": COLOURS[4] if share > 0 else COLOURS[5],
+                "alpha": abs(share),
+                "edgecolor": "none",
+                "pad": 1.5,
+            },
         )
-        column = 22.0
-        for token, share in zip(
-            sentence.tokens[:SHOWN_TOKENS], sentence.shares(), strict=False
-        ):
-            axis.text(
-                column,
-                row + 0.5,
-                token,
-                fontsize=8,
-                va="center",
-                family="monospace",
-                parse_math=False,
-                bbox={
-                    "facecolor": COLOURS[4] if share > 0 else COLOURS[5],
-                    "alpha": float(abs(share)),
-                    "edgecolor": "none",
-                    "pad": 1.5,
-                },
-            )
-            column += 0.92 * len(token) + 1.2
-            if column > 118:
-                break
     save_figure(figure, path)
 
 
