@@ -28,10 +28,10 @@ def scores(held) -> dict[str, float]:
     from kerasdl.training.calibration import fit_temperature, scaled_probabilities
 
     labels, raw = held.labels, scaled_probabilities(held.logits)
-    scaled, doubt = np.empty_like(raw), 1 / (len(labels) + 2)
+    scaled = np.empty_like(raw)
     for number in np.unique(held.folds):
         own = held.folds == number
-        temperature = fit_temperature(held.logits[~own], labels[~own], doubt)
+        temperature = fit_temperature(held.logits[~own], labels[~own], cautious=True)
         scaled[own] = scaled_probabilities(held.logits[own], temperature)
     before = classification_scores(labels, raw)
     after = classification_scores(labels, scaled)
@@ -45,7 +45,7 @@ def scores(held) -> dict[str, float]:
         "ece": before["ece"],
         "nats_scaled": after["loss"],
         "ece_scaled": after["ece"],
-        "temperature": fit_temperature(held.logits, labels, doubt),
+        "temperature": fit_temperature(held.logits, labels, cautious=True),
         **single,
     }
 

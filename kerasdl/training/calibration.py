@@ -15,10 +15,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+from scipy.optimize import brentq, minimize_scalar
 from scipy.special import expit, log_expit, softmax
 
-from kerasdl.metrics.classification import LEAST_PROBABILITY, calibration, log_loss
+from kerasdl.metrics.classification import calibration, log_loss
 
 # Temperatures are looked for between this and its inverse.
 LOWEST = 0.05
@@ -45,16 +45,18 @@ def scaled_probabilities(logits: np.ndarray, temperature: float = 1.0) -> np.nda
     return probabilities.mean(axis=1) if logits.ndim == 3 else probabilities
 
 
-def fit_temperature(logits: np.ndarray, labels: np.ndarray, doubt: float = 0.0) -> float:
+def fit_temperature(
+    logits: np.ndarray, labels: np.ndarray, cautious: bool = False
+) -> float:
     """The temperature at which held-out labels are likeliest, between 0.05 and 20.
 
     Args:
         logits: As for `scaled_probabilities`; of several labels each float (N, K).
         labels: int (N,), the classes; of several labels each 0 or 1, (N, K).
-        doubt: Of classes, the share of each target that is spread over the other
-            classes. Without it, a few examples that are all answered rightly would make
-            the model sure of everything; 1 / (N + 2) is Platt's (Probabilistic Outputs
-            for Support Vector Machines, 1999, section 2.2).
+        cautious: Of classes, whether the mean probability of the class predicted may be
+            no more than (R + 1) / (N + 2), Laplace's estimate of being right after R of N
+            right answers. Without it, a few examples that are all answered rightly make
+            the model sure of everything.
 
     Raises:
         ValueError: There is no example.
@@ -68,16 +70,23 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray, doubt: float = 0.0) 
         if labels.ndim == 2:
             signs = 2.0 * labels - 1.0
             return float(-log_expit(signs * logits / temperature).mean())
-        probabilities = scaled_probabilities(logits, temperature)
-        loss = log_loss(labels, probabilities)
-        if doubt:
-            every = -np.log(np.maximum(probabilities, LEAST_PROBABILITY)).sum(axis=1)
-            others = (every.mean() - loss) / (probabilities.shape[1] - 1)
-            loss = (1 - doubt) * loss + doubt * others
-        return loss
+        return log_loss(labels, scaled_probabilities(logits, temperature))
 
     bounds = (math.log(LOWEST), -math.log(LOWEST))
-    return math.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x)
+    found = minimize_scalar(loss, bounds=bounds, method="bounded").x
+    if cautious and labels.ndim == 1:
+        right = scaled_probabilities(logits, math.exp(found)).argmax(axis=1) == labels
+        most = (right.sum() + 1) / (len(labels) + 2)
+
+        def excess(log_temperature: float) -> float:
+            temperature = math.exp(log_temperature)
+            return scaled_probabilities(logits, temperature).max(axis=1).mean() - most
+
+        if excess(bounds[1]) >= 0:
+            found = bounds[1]
+        elif excess(found) > 0:
+            found = brentq(excess, found, bounds[1])
+    return math.exp(found)
 
 
 def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:

@@ -272,7 +272,7 @@ class TransferJob(Job):
             logits, labels = held.logits, held.labels
         if labels.ndim == 2:  # each label of each picture by its own sigmoid
             logits = logits[:, 0]
-        self._temperature = fit_temperature(logits, labels, 1 / (len(labels) + 2))
+        self._temperature = fit_temperature(logits, labels, cautious=True)
         say(f"calibrated by the temperature {self._temperature:.3f}")
         self._uncalibrated = self.scorer.probabilities(self.splits[self._shown])
         self._before |= {

@@ -85,15 +85,20 @@ def test_nothing_to_fit_on_is_refused():
         fit_temperature(np.zeros((0, 2)), np.zeros(0, int))
 
 
-def test_doubt_keeps_a_few_right_answers_from_certainty():
+def test_caution_keeps_a_few_right_answers_from_certainty():
     logits = np.array([[3.0, 1.0, 0.0], [0.0, 2.0, 1.0], [1.0, 0.0, 4.0]])
     labels = np.arange(3)
     assert fit_temperature(logits, labels) < 0.06  # at its bound
-    temperature = fit_temperature(logits, labels, doubt=1 / 5)
-    trials = np.linspace(0.1, 10, 2000)
-    targets = np.where(np.eye(3) == 1, 0.8, 0.1)
-    losses = [
-        -(targets * np.log(scaled_probabilities(logits, t))).sum(axis=1).mean()
-        for t in trials
-    ]
-    assert temperature == pytest.approx(trials[np.argmin(losses)], abs=0.01)
+    temperature = fit_temperature(logits, labels, cautious=True)
+    confidence = scaled_probabilities(logits, temperature).max(axis=1).mean()
+    assert confidence == pytest.approx(4 / 5)
+    wrong = np.array([1, 2, 0])
+    assert fit_temperature(logits, wrong, cautious=True) == pytest.approx(20, rel=0.01)
+
+
+def test_caution_changes_nothing_where_answers_are_not_too_sure():
+    logits = np.array([[0.1, 0.0], [0.0, 0.1], [0.1, 0.0], [0.3, 0.0]])
+    labels = np.array([0, 1, 0, 1])
+    plain = fit_temperature(logits, labels)
+    assert scaled_probabilities(logits, plain).max(axis=1).mean() < 4 / 6
+    assert fit_temperature(logits, labels, cautious=True) == plain
