@@ -1,10 +1,13 @@
 """The text command, from files of sentences to labels, as a user starts it."""
 
+import errno
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -97,6 +100,24 @@ def test_predictions_of_a_file(run_here, finished, folder):
     right = np.mean([a == b.split(",")[0] for a, b in zip(labels, held, strict=True)])
     metrics = json.loads((workdir / "metrics.json").read_text())
     assert right == pytest.approx(metrics["test/accuracy"])
+
+
+def test_predictions_of_a_run_in_a_folder_that_is_read_only(
+    run_here, finished, folder, monkeypatch
+):
+    workdir, _ = finished
+    before = {path: path.stat().st_mtime_ns for path in workdir.rglob("*")}
+
+    def refuse(path, data):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    done = run_here(command(workdir, f"--predict={folder}/unlabelled.txt"))
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        f"error: {workdir / 'predictions.txt'} cannot be written: Read-only file system."
+    )
+    assert {path: path.stat().st_mtime_ns for path in workdir.rglob("*")} == before
 
 
 def test_bad_lines_of_a_file_to_predict(run_here, finished, folder, tmp_path):
