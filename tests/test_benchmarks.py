@@ -2,8 +2,8 @@
 
 import pytest
 
+from benchmarks.cost_model import Cluster, all_reduce, step
 from benchmarks.gpu import COMMANDS, DOCUMENT, with_table
-from benchmarks.scaling import Cluster, all_reduce, step
 
 JOB = {"parameters": 5e6, "operations": 3e9, "bytes": 1e5, "examples": 10, "batch": 100}
 
