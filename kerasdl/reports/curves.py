@@ -149,6 +149,7 @@ def line_chart(
         marked: An x to mark by a vertical line, and what the legend calls it.
         level: A y to mark by a horizontal line, and what the legend calls it.
     """
+    values = {y for _, ys in lines.values() for y in ys}
     readings: dict[float, list[str]] = {}
     for name, (xs, ys) in lines.items():
         for x, y in zip(xs, ys, strict=True):
@@ -171,6 +172,8 @@ def line_chart(
         if logarithmic:
             # A content picture as the start has content loss 0, which has no logarithm.
             axis.set_yscale("log", nonpositive="mask")
+        elif len(values) == 1 and max(values) > 0:
+            axis.set_ylim(0, 1.05 * max(values))  # not an accuracy's 0.96 to 1.04
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         tidy(axis, x_label, y_label)
 

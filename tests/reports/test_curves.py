@@ -5,6 +5,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from kerasdl.reports.curves import COLOURS, learning_curves, line_chart, save_charts
@@ -30,6 +31,12 @@ def test_each_metric_has_its_line(tmp_path):
     panels["nothing"] = ["train/loss"]
     save_charts(learning_curves(rows, panels), tmp_path / "b.png")
     assert Image.open(tmp_path / "b.png").size[0] > 1.5 * one[0]
+
+
+def test_a_score_that_never_moved_is_drawn_from_zero():
+    figure = Figure()
+    line_chart({"accuracy": ([1, 2], [1.0, 1.0])}, "epoch", "accuracy").draw(figure)
+    assert figure.axes[0].get_ylim() == (0, 1.05)
 
 
 def test_one_epoch_is_still_visible(tmp_path):
