@@ -29,6 +29,7 @@ def recipe() -> ConfigDict:
     config.weighting = "raw"
     config.style_weight = 1.0
     config.image_size = 192
+    config.init_noise = 0.0
     config.iterations = 200
     config.learning_rate = 3.0
     config.decay_at = 180  # a fresh Adam from there

@@ -263,16 +263,38 @@ class AdamDescent:
         return self._seconds_before + time.monotonic() - self._started
 
     @property
+    def current(self) -> tf.Tensor | tf.Variable:
+        """`image` on the device; what is optimised itself if that need not be copied."""
+        if self._average is None and not self._objective.traceable:
+            return self._image
+        return tf.convert_to_tensor(self.image)
+
+    @property
     def state(self) -> StyleState:
         """Where to go on from."""
-        return StyleState(
+        return self._state()
+
+    def release(self) -> StyleState:
+        """`state`, after which nothing is left here: there is never twice of it all."""
+        return self._state(release=True)
+
+    def _state(self, release: bool = False) -> StyleState:
+        moments = np.empty((2, *self._image.shape), np.float32)
+        for number, place in enumerate(moments):
+            place[:] = self._moments[number]
+            if release:
+                self._moments[number] = None
+        state = StyleState(
             scale=self._scale,
             iteration=self._iteration,
             image=self._image.numpy(),
-            moments=np.stack([moment.numpy() for moment in self._moments]),
+            moments=moments,
             seconds=self._seconds,
             average=None if self._average is None else self._average.numpy(),
         )
+        if release:
+            self._image = self._average = None
+        return state
 
 
 class LbfgsDescent:
@@ -360,6 +382,11 @@ class LbfgsDescent:
         return not stopped
 
     @property
+    def current(self) -> tf.Tensor:
+        """`image` on the device."""
+        return tf.convert_to_tensor(self.image)
+
+    @property
     def _seconds(self) -> float:
         if self._iteration == self._before.iteration:
             return self._before.seconds
@@ -368,6 +395,10 @@ class LbfgsDescent:
     @property
     def state(self) -> StyleState:
         """Where to go on from: the last point at which L-BFGS was started."""
+        return self.release()
+
+    def release(self) -> StyleState:
+        """`state`."""
         iteration, image = self._boundary
         return StyleState(
             scale=self._before.scale,

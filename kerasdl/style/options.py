@@ -75,9 +75,9 @@ class StyleOptions:
         style_mix: Share of each style; "" for equal shares.
         init: "content", "noise" (uniform in [0, 1), normalised units), or a picture's
             path.
-        init_noise: Standard deviation of the noise that is added to the start, in
-            normalised units. Where the content is the same along a line, so is every
-            step, and strokes become scan lines; noise lets them go their own ways.
+        init_noise: Standard deviation of the noise that is added to the content as the
+            start, in normalised units. Where the content is the same along a line, so is
+            every step, and strokes become scan lines, unless noise tells them apart.
         optimizer: "adam" or "lbfgs".
         iterations: Of the optimiser, at the last scale.
         scales: How many sizes are worked through, each twice the last.
@@ -102,7 +102,7 @@ class StyleOptions:
             trained, too), losses and picture in float32. float16 has too small a range.
         compile: "graph", "xla", or "auto", which measures both on a GPU and takes
             graph on a CPU.
-        seed: Of the noise.
+        seed: Of the noise, and of pictures that are drawn.
     """
 
     backbone: str = "efficientnet_lite0"
@@ -115,14 +115,14 @@ class StyleOptions:
     layer_weights: str = ""
     style_weight: float = 20.0
     tv_weight: float = 0.1
-    temporal_weight: float = 2.0
+    temporal_weight: float = 10.0
     weighting: str = "normalised"
     image_size: int = 256
     style_size: int = 256
     style_scale: float = 0.0
     style_mix: str = ""
     init: str = "content"
-    init_noise: float = 0.0
+    init_noise: float = 0.1
     optimizer: str = "adam"
     iterations: int = 100
     scales: int = 1

@@ -308,6 +308,7 @@ class TiledObjective(StyleObjective):
         )
         self._gradient_pass = tf.function(self._tile_gradient)
         self._style_pass = tf.function(self._style_gradient)
+        self._gradient: tf.Variable | None = None
         super().__init__(*args, **kwargs)
 
     def _variation(self, images: tf.Tensor) -> tf.Tensor:
@@ -363,6 +364,19 @@ class TiledObjective(StyleObjective):
         *content, variation = tf.unstack(tf.constant(local, tf.float32))
         return self._together(content, style, variation)
 
+    def _zero_gradient(self, shape: tuple[int, ...]) -> tf.Variable:
+        """Where the tiles' gradients are added up, one for all iterations.
+
+        A new one each time would wait for Python's collector, large as it is.
+        """
+        if self._gradient is None:
+            self._gradient = tf.Variable(tf.zeros(shape))
+            return self._gradient
+        for tile in self.network.tiles(tuple(shape[1:3])):
+            pixels = tile.of(self._gradient)
+            pixels.assign(tf.zeros_like(pixels))
+        return self._gradient
+
     def losses_and_gradient(
         self, image: tf.Tensor | tf.Variable
     ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -370,7 +384,7 @@ class TiledObjective(StyleObjective):
         tiles = self.network.tiles(tuple(image.shape[1:3]))
         grams = self.network.read(image, self._regions, with_content=False).grams
         style, upstream = self._style_pass(grams)
-        gradient = tf.Variable(tf.zeros(image.shape))
+        gradient = self._zero_gradient(image.shape)
         local = 0.0
         for tile, inputs in zip(tiles, self._tiles(image), strict=True):
             losses, part = self._gradient_pass(*inputs, upstream)

@@ -41,6 +41,9 @@ NETWORK_FIELDS = (
     "precision",
 )
 
+# Rows of a result that are converted at once: a picture may be as large as memory allows.
+STRIP = 256
+
 Picture = str | Path | np.ndarray
 
 
@@ -301,12 +304,9 @@ class PictureRun:
             if not finished or scale == self._options.scales - 1:
                 break
             state = self._start(scale + 1, descent)
-        return StyleResult(
-            image=self._picture(scale, descent.image),
-            trace=tuple(self._trace),
-            state=descent.state,
-            finished=finished,
-        )
+        image = self._picture(scale, descent.image)
+        del objective
+        return StyleResult(image, tuple(self._trace), descent.release(), finished)
 
     def _start(self, scale: int, coarser: Any) -> StyleState:
         """The state at the start of `scale`: the coarser scale's result, enlarged."""
@@ -319,7 +319,8 @@ class PictureRun:
             initial = tf.image.resize(coarser.image, (height, width), "bicubic")
             seconds = coarser.state.seconds
         image = initial.numpy()
-        if self._options.init_noise and coarser is None and self._pictures.warm is None:
+        begins = coarser is None and self._pictures.warm is None
+        if begins and self._options.init == "content" and self._options.init_noise:
             rng = np.random.default_rng([self._options.seed, scale, 1])
             noise = rng.standard_normal(image.shape, np.float32)
             image = image + np.float32(self._options.init_noise) * noise
@@ -387,16 +388,23 @@ class PictureRun:
 
         finished = descent.run(observe)
         if finished and scale == options.scales - 1:
-            report(iterations, objective.losses(tf.convert_to_tensor(descent.image)))
+            report(iterations, objective.losses(descent.current))
         return finished
 
     def _picture(self, scale: int, image: np.ndarray) -> np.ndarray:
         """(1, H, W, 3) in normalised units as uint8 (H, W, 3)."""
-        levels = to_grey_levels(tf.constant(image)).numpy()[0]
+        strips = [image[0, top : top + STRIP] for top in range(0, image.shape[1], STRIP)]
+        low, high = 0.0, 255.0
         if self._options.stretch:
-            low, high = levels.min(), levels.max()
-            levels = 255 * (levels - low) / max(high - low, 1e-12)
-        pixels = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
+            levels = [to_grey_levels(strip) for strip in strips]
+            low, high = min(x.min() for x in levels), max(x.max() for x in levels)
+        pixels = np.empty(image.shape[1:], np.uint8)
+        for number, strip in enumerate(strips):
+            levels = to_grey_levels(strip)
+            if self._options.stretch:
+                levels = 255 * (levels - low) / max(high - low, 1e-12)
+            rows = pixels[number * STRIP : number * STRIP + len(strip)]
+            rows[:] = np.clip(np.rint(levels), 0, 255)
         if self._options.keep_colours:
             return with_colours_of(pixels, self._pictures.content_at(scale))
         return pixels

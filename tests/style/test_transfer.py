@@ -15,6 +15,7 @@ from kerasdl.style.features import (
 )
 
 SMALL = {
+    "init_noise": 0.0,
     "image_size": 32,
     "style_size": 32,
     "iterations": 12,
@@ -114,6 +115,31 @@ def test_noise_is_a_function_of_the_seed(pictures):
     assert (images[0] != images[2]).any()
 
 
+def test_the_start_is_the_content_and_noise_of_the_seed(pictures):
+    few = {**SMALL, "iterations": 1, "learning_rate": 1e-9, "clamp": 9.0}
+    start = stylize(*pictures, **few).state.image
+    noisy = [
+        stylize(*pictures, **few | {"init_noise": 0.3, "seed": seed}).state.image - start
+        for seed in (0, 0, 1)
+    ]
+    np.testing.assert_array_equal(noisy[0], noisy[1])
+    assert (noisy[0] != noisy[2]).mean() > 0.9
+    assert noisy[0].std() == pytest.approx(0.3, rel=0.05)
+
+
+def test_noise_at_the_start_keeps_rows_from_moving_as_one(pictures):
+    """Of a content that is the same along rows; far from the border, and at the network's
+    stride, a step is the same too unless there is noise: so scan lines come about."""
+    rows = np.linspace(120, 160, 64, dtype=np.uint8)[:, np.newaxis, np.newaxis]
+    content = np.broadcast_to(rows, (64, 64, 3)).copy()
+    moved = []
+    for noise in (0.0, 0.1):
+        settings = {**SMALL, "image_size": 64, "iterations": 1, "init_noise": noise}
+        image = stylize(content, pictures[1], **settings).state.image[0]
+        moved.append(np.abs(image[:, 28:36] - image[:, 32:40]).mean())
+    assert moved[0] < 2e-3 < 0.05 < moved[1]
+
+
 def test_mixed_styles_are_mixed(pictures):
     town, strokes = pictures
     few = {**SMALL, "iterations": 1}
@@ -152,7 +178,7 @@ def waves():
     return (128 + np.stack(channels, -1)).astype(np.uint8)
 
 
-LARGER = {"image_size": 64, "style_size": 64, "iterations": 60}
+LARGER = {"image_size": 64, "style_size": 64, "iterations": 60, "init_noise": 0.0}
 
 
 def test_a_flat_content_takes_the_style(waves):
