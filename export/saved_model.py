@@ -28,6 +28,7 @@ def main() -> None:
         inputs=given.inputs,
         examples=given.examples,
         representative=given.representative or None,
+        signatures=given.signatures,
     )
     inputs.print_summary(version, entry)
 
@@ -35,4 +36,5 @@ def main() -> None:
 if __name__ == "__main__":
     inputs.define_export_flags("The folder that holds the versions.")
     flags.adopt_module_key_flags(inputs)
+    flags.DEFINE_list("signatures", ["infer"], "infer, and of a text run explain.")
     command.run(main, inputs.spread_flag(sys.argv, "inputs"))

@@ -45,8 +45,10 @@ from kerasdl.export.keras_model import choose_strategy
 from kerasdl.export.litert_text import pad_ids
 from kerasdl.export.metadata import VOCABULARY_IDS, vocabulary_ids
 from kerasdl.export.proof import Case
+from kerasdl.export.static_gradients import static_gradients
 from kerasdl.export.subject import SERVING, Export, Request
 from kerasdl.layers import emissions_in_buffers, steps_written_out
+from kerasdl.models.text.attribution import effects_in_graph, word_effects
 from kerasdl.training.text_corpus import TextScorer, load_dataset
 
 # Same ids in, same arithmetic: only the order of sums differs.
@@ -58,6 +60,9 @@ DEVICE = {
     "weights": Tolerance(0.96, 0.3, "classes"),
     "int8": Tolerance(0.94, 0.5, "classes"),
 }
+# The signature that tells what words do, and what it may differ by, of its range.
+EXPLAIN = "explain"
+SAME_EFFECTS = Tolerance(1.0, 1e-4)
 # What quantisation may cost of the validation split's accuracy.
 ACCURACY_LOSS = 0.002
 
@@ -68,12 +73,19 @@ def names_in_graph(
     """`Decision.names` in a graph: string (N,) from float (N, K)."""
     names = tf.constant(list(labels))
     if not decision.multi_label:
-        shares = probabilities / tf.constant(decision.thresholds or 1.0, tf.float32)
-        return tf.gather(names, tf.argmax(shares, axis=1))
+        return tf.gather(names, explained(decision, probabilities))
     chosen = probabilities >= tf.constant(decision.thresholds or 0.5, tf.float32)
     rows = tf.broadcast_to(names, tf.shape(chosen))
     given = tf.ragged.boolean_mask(rows, chosen)
     return tf.strings.reduce_join(given, axis=1, separator=SEPARATOR)
+
+
+def explained(decision: Decision, probabilities: Any) -> tf.Tensor:
+    """The class that is explained, int (N,): the answer, or the most probable label."""
+    shares = tf.convert_to_tensor(probabilities)
+    if decision.thresholds and not decision.multi_label:
+        shares = shares / tf.constant(decision.thresholds, tf.float32)
+    return tf.argmax(shares, axis=1, output_type=tf.int32)
 
 
 class TextJob(Job):
@@ -82,6 +94,10 @@ class TextJob(Job):
     - `serving_default(text: string[N]) -> label: string[N], probabilities: float[N, K]`
     - `classify_tokens(ids: int[N, T]) -> label, probabilities`; ids are line numbers of
       vocab.txt counted from 0, `PADDING` after the last token
+    - if "explain" is asked for, `explain(text) -> label, probabilities, tokens:
+      string[N, T], effects: float[N, T]`, what each word does to the answer (see
+      `kerasdl.models.text.attribution`), of several labels to the most probable one; on
+      a device `explain(ids: int[1, T]) -> probabilities, effects: float[1, T]`
     - on a device `serving_default(ids: int[1, T]) -> probabilities: float[1, K]`
 
     Raises:
@@ -90,6 +106,7 @@ class TextJob(Job):
 
     name = "text"
     input_kind = "text"
+    signatures = ("infer", EXPLAIN)
 
     def __init__(self, workdir: Path, config: Mapping[str, Any]) -> None:
         super().__init__(workdir, config)
@@ -182,9 +199,56 @@ class TextJob(Job):
         export.accuracy = lambda run: self.accuracy(
             lambda e: run(text=tf.constant([e.data])), ACCURACY_LOSS
         )
+        if EXPLAIN in request.signatures:
+            self._explain_texts(export, module, classify, texts, examples)
         if self.tokenizer.kind == "text":
             export.notes["requires"] = ["tensorflow_text"]
         return export
+
+    def _explain_texts(
+        self,
+        export: Export,
+        module: Any,
+        classify: Any,
+        texts: np.ndarray,
+        examples: Sequence[Example],
+    ) -> None:
+        """Adds the signature that tells what each word does to the answer."""
+
+        @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="text")])
+        def explain(text):
+            tokens = split_in_graph(text, self.tokenizer)
+            parts = ids_in_graph(tokens, module.table, self.tokenizer)
+            flat = parts.merge_dims(1, 2)
+            padded = flat.to_tensor(PADDING)
+            padded = tf.pad(padded, [[0, 0], [0, 1]], constant_values=PADDING)
+            answer = classify(padded)
+            chosen = explained(self.decision, answer["probabilities"])
+            effects = effects_in_graph(self.model, padded, chosen)
+            # Of ids back to tokens, whose parts are added up.
+            ragged = tf.RaggedTensor.from_tensor(effects, flat.row_lengths())
+            by_token = tf.reduce_sum(parts.with_flat_values(ragged.flat_values), axis=2)
+            return answer | {
+                "tokens": tokens.to_tensor(""),
+                "effects": by_token.to_tensor(0.0),
+            }
+
+        module.explain = explain
+        rows = self._rows(examples)
+        effects = self._effects(rows)
+        width = int(rows.tokens.max(initial=0))
+        by_token = np.zeros((len(rows), width), np.float32)
+        for place, row in enumerate(effects):
+            found = rows.by_token(place, row)
+            by_token[place, : len(found)] = found
+        export.signatures[EXPLAIN] = explain
+        export.cases.append(Case(EXPLAIN, {"text": texts}, {"effects": by_token}))
+        export.tolerances[EXPLAIN] = SAME_EFFECTS
+
+    def _effects(self, rows: TokenRows) -> np.ndarray:
+        """What each id of some sentences does to the answer, float32 (N, T)."""
+        ids, chosen = rows.padded(), explained(self.decision, self._score(rows))
+        return word_effects(self.model, ids, np.asarray(chosen))
 
     def device(self, request: Request) -> Export:
         """Token ids in; of any length, or cut and padded to a fixed one."""
@@ -217,23 +281,43 @@ class TextJob(Job):
             classify,
             input_signature=[tf.TensorSpec((batch, length), tf.int32, name="ids")],
         )
+        signatures = {SERVING: module.classify}
+        if EXPLAIN in request.signatures:
+
+            def explain(ids):
+                with context.get(strategy, contextlib.nullcontext)(), static_gradients():
+                    probabilities = self.model.probabilities(
+                        self.model(ids, training=False)
+                    )
+                    chosen = explained(self.decision, probabilities)
+                    effects = effects_in_graph(self.model, ids, chosen)
+                return {"probabilities": probabilities, "effects": effects}
+
+            module.explain = tf.function(
+                explain,
+                input_signature=[tf.TensorSpec((batch, length), tf.int32, name="ids")],
+            )
+            signatures[EXPLAIN] = module.explain
         tokenizer = self.tokenizer
         if length:
             tokenizer = dataclasses.replace(tokenizer, max_tokens=length)
         rows = self._rows(self.given("val", request.examples, request.inputs))
         probabilities = self._score(rows)
-        starts = range(0, len(rows) - batch + 1, batch)
+        fitting = [
+            start
+            for start in range(0, len(rows) - batch + 1, batch)
+            if length is None or rows.lengths[start : start + batch].max() <= length
+        ]
         export = Export(
             module,
-            {SERVING: module.classify},
+            signatures,
             [
                 Case(
                     SERVING,
                     {"ids": self._ids(rows, slice(start, start + batch), length)},
                     {"probabilities": probabilities[start : start + batch]},
                 )
-                for start in starts
-                if length is None or rows.lengths[start : start + batch].max() <= length
+                for start in fitting
             ],
             {SERVING: DEVICE[request.quantize]},
             strategy,
@@ -246,6 +330,15 @@ class TextJob(Job):
             },
             metadata={"input": {"name": "ids", "kind": "text", "shape": [batch, length]}},
         )
+        if EXPLAIN in request.signatures:
+            effects = self._effects(rows)
+            for start, case in zip(fitting, export.cases[:], strict=True):
+                width = case.inputs["ids"].shape[1]
+                part = effects[start : start + batch, :width]
+                part = np.pad(part, [(0, 0), (0, width - part.shape[1])])
+                explained_case = Case(EXPLAIN, dict(case.inputs), {"effects": part})
+                export.cases.append(explained_case)
+            export.tolerances[EXPLAIN] = SAME_EFFECTS
         if request.quantize == "int8":
             trained = self._rows(self.given("train", CALIBRATION, request.inputs))
             export.calibration = (

@@ -59,7 +59,7 @@ if __name__ == "__main__":
         "used as float32; int8 weights and activations, their ranges measured on "
         "training inputs (or on --representative).",
     )
-    flags.DEFINE_list("signatures", ["infer"], "infer, and any of step, train.")
+    flags.DEFINE_list("signatures", ["infer"], "infer, and any of step, train, explain.")
     flags.DEFINE_string("loss", "", "Of the signature train: a Keras loss.")
     flags.DEFINE_string("optimizer", "", "Of train: sgd, momentum or adam.")
     flags.DEFINE_bool(

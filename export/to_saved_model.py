@@ -26,6 +26,7 @@ def saved_model(
     inputs: Sequence[str] = (),
     examples: int = 50,
     representative: Any = None,
+    signatures: Sequence[str] = ("infer",),
 ) -> tuple[Path, dict[str, Any]]:
     """Writes a model as the next version of a SavedModel, checked, or nothing.
 
@@ -40,6 +41,8 @@ def saved_model(
         inputs: Of a workdir: files to compare on, instead of its validation split.
         examples: Of a workdir: how many inputs to compare on.
         representative: Of a Keras model: real inputs, see `kerasdl.export.tflite`.
+        signatures: "infer", and of a text run also "explain", which tells what each word
+            does to the answer.
 
     Returns:
         The version's folder, and what its manifest says.
@@ -52,7 +55,10 @@ def saved_model(
     if output.exists() and not output.is_dir():
         raise InputError(f"--output must be a folder, got the file {str(output)!r}.")
     request = Request(
-        inputs=tuple(inputs), examples=examples, representative=representative
+        inputs=tuple(inputs),
+        examples=examples,
+        representative=representative,
+        signatures=tuple(signatures),
     )
     forks.start()
     subject = open_subject(model, request)

@@ -28,6 +28,9 @@ def get_config() -> ConfigDict:
     # A text has several labels or none: 1|4, or fastText's __label__A __label__B.
     config.data.multi_label = False
     config.data.tfds_folder = ""  # where TFDS keeps prepared sets; "": its usual place
+    # Train on so many sentences of each class, drawn by the seed; the others are learnt
+    # from without labels, by pretraining. 0: on all.
+    config.data.shots = 0
     config.data.tokenizer = "whitespace"  # or "text": raw text, by tensorflow-text
     config.data.max_tokens = 256  # longer sentences are cut
     config.data.min_count = 1  # rarer words are unknown
@@ -87,6 +90,12 @@ def get_config() -> ConfigDict:
     # the likeliest class, 0.5 of several labels.
     config.calibration.thresholds = "none"
 
+    # Product-quantise word vectors after training, so that weights and vocabulary take at
+    # most so many megabytes; of models that begin with word vectors. 0: no limit.
+    config.max_megabytes = 0.0
+    # So many further models, of the next seeds, to find the validation sentences that all
+    # of them contradict alike: labels that may be wrong. 0: none.
+    config.noise_seeds = 0
     config.memory_horizon = False  # measure how far back gradients reach, every epoch
 
     config.report = ConfigDict()

@@ -155,6 +155,26 @@ def report_text(
     )
 
 
+def noise_section(
+    sentences: Sequence[Shown], total: int, of: int, models: int
+) -> Section:
+    """The section on labels that may be wrong.
+
+    Args:
+        sentences: Some that all models contradict alike.
+        total: How many there are.
+        of: How many validation sentences there are.
+        models: How many models were trained.
+    """
+    return Section(
+        "Labels that may be wrong",
+        f"{models} models of different seeds give {total} of {of} validation sentences "
+        "the same other label. Either the sentences are hard in the same way for all, or "
+        "their labels are wrong; label_noise.csv lists all of them.",
+        sentences=[s.coloured() for s in sentences],
+    )
+
+
 def save_word_effects(sentences: Sequence[Shown], path: Path) -> None:
     """Draws each sentence with its words coloured by what they do to the prediction.
 

@@ -303,6 +303,7 @@ JOBS = {
                 "epochs", "warmup", "weight_decay", "clip_norm", "adversarial",
                 "patience", "pretraining.epochs", "data.max_words",
                 "data.generated_val", "data.generated_test", "report.samples",
+                "data.shots", "noise_seeds", "max_megabytes",
             ),
             shares=(
                 "label_smoothing", "model.word_dropout", "model.dropout",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,13 @@ from ml_collections import ConfigDict
 
 from kerasdl.data.texts.batches import TextBatches
 from kerasdl.errors import InputError
+from kerasdl.files import write_text
 from kerasdl.models.text.attribution import word_effects
 from kerasdl.reports.page import Outcome, Report
 from kerasdl.reports.text import (
     NO_LABEL,
     Shown,
+    noise_section,
     report_comparison,
     report_text,
     surest_mistakes,
@@ -24,12 +28,13 @@ from kerasdl.training.calibration import fit_temperature, fit_thresholds
 from kerasdl.training.comparison import Comparison
 from kerasdl.training.config import (
     check_positive,
+    override,
     packaged_configs,
     read_config,
     split_list,
 )
 from kerasdl.training.distribution import shard
-from kerasdl.training.job import Job, Objective
+from kerasdl.training.job import Job, Objective, prepare
 from kerasdl.training.progress import say
 from kerasdl.training.text_corpus import (
     BATCH_SIGNATURE,
@@ -39,7 +44,11 @@ from kerasdl.training.text_corpus import (
     TextScorer,
     tokens_of_each,
 )
-from kerasdl.training.text_objective import build_classifier, training_loss
+from kerasdl.training.text_objective import (
+    build_classifier,
+    fitting_parts,
+    training_loss,
+)
 from kerasdl.training.text_pretraining import (
     STEPS_PER_CALL,
     check_pretraining,
@@ -47,6 +56,8 @@ from kerasdl.training.text_pretraining import (
 )
 from kerasdl.training.workdir import Workdir
 
+# Validation sentences whose labels models of several seeds contradict.
+NOISE = "label_noise.csv"
 # What a model needs besides its config to answer for new text.
 MODEL_FILES = ("vocab.txt", "labels.txt", "tokenizer.json", "model.keras")
 
@@ -57,15 +68,30 @@ class TextJob(Job):
     name = "text"
     # The calibration error before calibration; None without one.
     uncalibrated: float | None = None
+    # The accuracy before word vectors were quantised; None if they were not.
+    unquantised: float | None = None
+    # What `build` reads, unless it is given: models of other seeds share it.
+    corpus: TextCorpus | None = None
+    # Validation sentences that models of all seeds contradict alike, int (M,).
+    contradicted: np.ndarray | None = None
 
     def build(self) -> Objective:
         """Reads and encodes the sentences, and builds the model."""
         config = self.config
         check_positive(config, "epochs")
-        self.corpus = TextCorpus(config)
+        if self.corpus is None:
+            self.corpus = TextCorpus(config)
+        if config.noise_seeds and not len(self.corpus.splits["val"]):
+            raise InputError(
+                "--config.noise_seeds must be 0 without a validation split, got "
+                f"{config.noise_seeds}."
+            )
         classes = len(self.corpus.label_names)
         self.model, note = build_classifier(config, self.corpus.vocabulary, classes)
         check_pretraining(self.model, config)
+        self.parts = fitting_parts(
+            self.model, self.corpus.vocabulary, config.max_megabytes
+        )
         self.notes += [*self.corpus.notes, note]
         self.scorer = TextScorer(self.model)
         self.splits = self.corpus.splits
@@ -113,6 +139,15 @@ class TextJob(Job):
         The model keeps both, so that its file and all exports answer with them.
         """
         outcome = super().fit(workdir, objective)
+        if self.parts:
+            before = self.scorer.scores(self.splits["val"], "val").get("val/accuracy")
+            self.model = self.model.quantised(self.parts, self.config.seed)
+            self.scorer = TextScorer(self.model)
+            self.unquantised = before
+            self.notes.append(
+                f"Word vectors are kept in {self.parts} bytes each, for "
+                f"--config.max_megabytes={self.config.max_megabytes}."
+            )
         fields, decision = self.config.calibration, self.model.decision
         if fields.temperature or fields.thresholds != "none":
             val = self.splits["val"]
@@ -130,7 +165,44 @@ class TextJob(Job):
                 "Temperature and thresholds were fitted on the validation split, whose "
                 "figures they flatter."
             )
+        if self.config.noise_seeds:
+            self.contradicted = self._contradicted(workdir)
         return outcome
+
+    def _contradicted(self, workdir: Workdir) -> np.ndarray:
+        """Trains models of further seeds; what all of them contradict alike, int (M,)."""
+        val, seed = self.splits["val"], self.config.seed
+        answers = [self.model.decision.chosen(self.scorer.probabilities(val.rows))]
+        for other in range(seed + 1, seed + 1 + self.config.noise_seeds):
+            job = TextJob(override(self.config, {"seed": other, "noise_seeds": 0}))
+            job.corpus, job.label = self.corpus, f"seed {other}"
+            objective = prepare(job)
+            folder = workdir.root / "seeds" / str(other)
+            with Workdir(folder, self.name, job.config.to_dict()) as own:
+                own.create()
+                job.before_fit(own)
+                job.fit(own, objective)
+            answers.append(job.model.decision.chosen(job.scorer.probabilities(val.rows)))
+        alike = np.all([answer == answers[0] for answer in answers], axis=0)
+        wrong = answers[0] != val.labels
+        if wrong.ndim == 2:
+            alike, wrong = alike.all(axis=1), wrong.any(axis=1)
+        found = np.flatnonzero(alike & wrong)
+        names, decision = self.corpus.label_names, self.model.decision
+        rows = [
+            [
+                str(index + 1),
+                decision.name(names, val.labels[index]),
+                decision.name(names, answers[0][index]),
+                val.texts[index],
+            ]
+            for index in found
+        ]
+        with io.StringIO() as table:
+            header = ["sentence", "label", "told", "text"]
+            csv.writer(table, lineterminator="\n").writerows([header, *rows])
+            write_text(workdir / NOISE, table.getvalue())
+        return found
 
     def score(self, outcome: Outcome) -> dict[str, Any]:
         """Scores of every split.
@@ -140,6 +212,10 @@ class TextJob(Job):
         the fitted ones, `val/ece_uncalibrated` the calibration error before.
         """
         scores = super().score(outcome)
+        if self.unquantised is not None:
+            scores["val/accuracy_unquantised"] = self.unquantised
+        if self.contradicted is not None:
+            scores["val/contradicted"] = len(self.contradicted)
         if self.uncalibrated is not None:
             scores["val/ece_uncalibrated"] = self.uncalibrated
             scores["temperature"] = self.model.temperature
@@ -160,7 +236,15 @@ class TextJob(Job):
         chosen = decision.chosen(probabilities)
         mistakes = surest_mistakes(split.labels, probabilities, chosen, count)
         random = np.random.default_rng(self.config.seed)
-        return report_text(
+        noise = []
+        if self.contradicted is not None:
+            val = corpus.splits["val"]
+            shown = self._show(
+                val, self.contradicted[:count], self.scorer.probabilities(val.rows)
+            )
+            total = len(self.contradicted)
+            noise = [noise_section(shown, total, len(val), self.config.noise_seeds + 1)]
+        page = report_text(
             outcome,
             name,
             corpus.label_names,
@@ -173,6 +257,7 @@ class TextJob(Job):
             ),
             mistakes=self._show(split, mistakes, probabilities),
         )
+        return dataclasses.replace(page, sections=[*page.sections, *noise])
 
     def _show(
         self, split: EncodedSplit, chosen: np.ndarray, probabilities: np.ndarray

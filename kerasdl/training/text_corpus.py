@@ -91,6 +91,33 @@ def build_vocabulary(
     )
 
 
+def few_of_each(labels: np.ndarray, shots: int, seed: int) -> np.ndarray:
+    """Which sentences to train on: `shots` of each class, drawn by the seed, in order.
+
+    Args:
+        labels: int (N,).
+        shots: How many of each class.
+        seed: Of the draw.
+
+    Raises:
+        InputError: A class has fewer, or sentences have several labels.
+    """
+    if labels.ndim == 2:
+        raise InputError(
+            f"--config.data.shots must be 0 for several labels each, got {shots}."
+        )
+    random, chosen = np.random.default_rng([seed, 4]), []
+    for label in np.unique(labels):
+        own = np.flatnonzero(labels == label)
+        if len(own) < shots:
+            raise InputError(
+                "--config.data.shots must be at most the sentences that each class has, "
+                f"got {shots} for one of {len(own)}."
+            )
+        chosen.append(random.choice(own, shots, replace=False))
+    return np.sort(np.concatenate(chosen))
+
+
 @dataclasses.dataclass(frozen=True)
 class EncodedSplit:
     """A split as ids.
@@ -133,6 +160,7 @@ class TextCorpus:
         label_names: Of the classes.
         tokenizer, vocabulary: From texts to ids.
         splits: `train`, `val` and `test`.
+        unlabelled: All training sentences, to be learnt from without labels.
         notes: What a reader of the figures should know.
 
     Raises:
@@ -150,6 +178,13 @@ class TextCorpus:
             )
             for name in SPLITS
         }
+        self.unlabelled = self.splits["train"]
+        if config.data.shots:
+            train = self.unlabelled
+            chosen = few_of_each(train.labels, config.data.shots, config.seed)
+            rows = train.rows.take(chosen)
+            texts = [train.texts[i] for i in chosen]
+            self.splits["train"] = EncodedSplit(rows, train.labels[chosen], texts)
         held_out = [
             f"{split.unknown_share:.2%} of the {name} split's tokens"
             for name, split in self.splits.items()

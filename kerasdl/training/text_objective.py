@@ -14,6 +14,7 @@ from kerasdl.errors import InputError
 from kerasdl.models.text.classifier import TextClassifier
 from kerasdl.models.text.models import MODELS
 from kerasdl.models.text.ngram_bag import HashedNgramBag
+from kerasdl.models.text.quantised_vectors import ENTRIES
 from kerasdl.models.text.vector_classifier import VectorClassifier
 from kerasdl.ops.execution import compile_every_length
 from kerasdl.training.config import check_choice
@@ -70,6 +71,40 @@ def build_classifier(
         "In training they are "
         f"{'kept' if fields.frozen else 'trained'}."
     )
+
+
+def fitting_parts(
+    model: TextClassifier, vocabulary: TextVocabulary, megabytes: float
+) -> int:
+    """How many bytes of each word vector fit: the most, a divisor of its length.
+
+    0 if the model fits as it is, or may have any size. Counted are the weights and the
+    file of the vocabulary, which an export carries too.
+
+    Raises:
+        InputError: Not even one byte a vector fits, or the model has no word vectors.
+    """
+    if not megabytes:
+        return 0
+    limit, words = 1e6 * megabytes, len(vocabulary.to_bytes())
+    if 4 * model.count_params() + words <= limit:
+        return 0
+    if not isinstance(model, VectorClassifier):
+        raise InputError(
+            "--config.max_megabytes must be 0, or large enough, for a model without word "
+            f"vectors, got {megabytes}."
+        )
+    size, width = model.word_vectors.table.shape
+    others = 4 * (model.count_params() - size * width) + words + 4 * ENTRIES * width
+    fitting = [
+        m for m in range(1, width + 1) if not width % m and others + m * size <= limit
+    ]
+    if not fitting:
+        raise InputError(
+            f"--config.max_megabytes must be at least {(others + size) / 1e6:.3f} for a "
+            f"vocabulary of {size} and vectors of {width}, got {megabytes}."
+        )
+    return fitting[-1]
 
 
 def _arguments(kind: type[TextClassifier]) -> set[str]:

@@ -84,7 +84,7 @@ def pretrain(
     check_pretraining(model, config)
     if not fields.epochs:
         return Pretraining(0.0, "")
-    train, val = corpus.splits["train"], corpus.splits["val"]
+    train, val = corpus.unlabelled, corpus.splits["val"]
     language_model = BidirectionalLanguageModel(model, fields.dropout)
 
     def loss(ids: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:

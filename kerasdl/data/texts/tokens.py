@@ -191,6 +191,15 @@ class TokenRows:
         owners = self.owners[start : start + length]
         return np.bincount(owners, effects[:length])
 
+    def take(self, chosen: np.ndarray) -> TokenRows:
+        """The sentences with the indices int (B,)."""
+        lengths = self.lengths[chosen]
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        steps = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
+        places = np.repeat(self.offsets[:-1][chosen], lengths) + steps
+        owners = None if self.owners is None else self.owners[places]
+        return TokenRows(self.values[places], offsets, owners)
+
     def padded(self, chosen: np.ndarray | slice = slice(None)) -> np.ndarray:
         """Sentences as one rectangle, `PADDING` after the last token of each.
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from kerasdl.data.texts.tokens import PADDING
 from kerasdl.models.text.classifier import TextClassifier
+from kerasdl.models.text.pooling import same_words
 from kerasdl.models.text.word_vectors import gather_rows
 
 
@@ -41,6 +42,13 @@ class BagOfWords(TextClassifier):
         weights = gather_rows(tf.convert_to_tensor(self.table), ordered)  # (N, T, O)
         weights *= tf.cast(counted, weights.dtype)[:, :, tf.newaxis]
         return tf.reduce_sum(weights, axis=1) + tf.convert_to_tensor(self.bias)
+
+    def place_effects(self, ids, direction):
+        """See `TextClassifier`; a word counts once, so its places share its weight."""
+        ids = tf.cast(ids, tf.int32)
+        weights = tf.gather(tf.convert_to_tensor(self.table), ids)  # (N, T, O)
+        effects = tf.reduce_sum(weights * tf.expand_dims(direction, 1), axis=2)
+        return effects / tf.reduce_sum(same_words(ids), axis=2)
 
     def word_tables(self):
         """The weights of the words."""

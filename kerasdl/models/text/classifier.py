@@ -147,6 +147,18 @@ class TextClassifier(keras.Model):
         """The tables (V, D) whose rows the words of a sentence pick."""
         raise NotImplementedError
 
+    def place_effects(self, ids: tf.Tensor, direction: tf.Tensor) -> tf.Tensor:
+        """Gradient times word vector at each place, in a graph.
+
+        Args:
+            ids: int (N, T), padded.
+            direction: float (N, outputs), by which the logits are weighed into a score.
+
+        Returns:
+            float (N, T); what stands at padding has no meaning.
+        """
+        raise NotImplementedError
+
     def get_config(self):
         """Returns the constructor's arguments."""
         return {

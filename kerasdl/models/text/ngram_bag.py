@@ -96,6 +96,10 @@ class HashedNgramBag(VectorClassifier):
             total += masked_mean(rows, complete)
         return self.head(self.head_dropout(total, training=training))
 
+    def encode(self, vectors, mask, training):
+        """The words' part of what is scored: the n-grams are another summand."""
+        return masked_mean(vectors, mask)
+
     def get_config(self):
         """Returns the constructor's arguments."""
         return super().get_config() | {"order": self.order, "buckets": self.buckets}

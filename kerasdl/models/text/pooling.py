@@ -24,6 +24,12 @@ def masked_mean(vectors: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(vectors * weights, axis=1) / count
 
 
+def same_words(ids: tf.Tensor) -> tf.Tensor:
+    """1 where two places of a sentence hold one word: float32 (N, T, T) from (N, T)."""
+    equal = tf.equal(tf.expand_dims(ids, 2), tf.expand_dims(ids, 1))
+    return tf.cast(equal, tf.float32)
+
+
 def masked_max(vectors: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     """The largest value of each component over a sentence's tokens.
 
