@@ -90,6 +90,9 @@ def get_config() -> ConfigDict:
     # the likeliest class, 0.5 of several labels.
     config.calibration.thresholds = "none"
 
+    # Search rates, sizes and dropout on the validation split for so many minutes of
+    # training, and keep the best model. 0: train with the settings as they are.
+    config.autotune_minutes = 0.0
     # Product-quantise word vectors after training, so that weights and vocabulary take at
     # most so many megabytes; of models that begin with word vectors. 0: no limit.
     config.max_megabytes = 0.0

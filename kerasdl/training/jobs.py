@@ -304,6 +304,7 @@ JOBS = {
                 "patience", "pretraining.epochs", "data.max_words",
                 "data.generated_val", "data.generated_test", "report.samples",
                 "data.shots", "noise_seeds", "max_megabytes",
+                "autotune_minutes",
             ),
             shares=(
                 "label_smoothing", "model.word_dropout", "model.dropout",

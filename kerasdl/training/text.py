@@ -302,7 +302,11 @@ class TextComparison(Comparison):
 
 
 def make_job(config: ConfigDict) -> Job:
-    """One model, or several if the config names `models`."""
+    """One model, several if the config names `models`, or a search of its settings."""
+    if config.get("autotune_minutes", 0):
+        from kerasdl.training.text_search import TextSearch  # which is made of these jobs
+
+        return TextSearch(config)
     return (TextComparison if "models" in config else TextJob)(config)
 
 

@@ -11,6 +11,8 @@ from kerasdl.models.text.attribution import word_effects
 from kerasdl.training.config import override, read_config
 from kerasdl.training.run import train
 from kerasdl.training.text_corpus import TextCorpus, few_of_each
+from kerasdl.training.text_search import TextSearch, trial_fields
+from kerasdl.training.workdir import Workdir
 
 SMALL = {
     "data.generated_train": 300,
@@ -111,3 +113,28 @@ def test_the_other_sentences_are_kept_without_labels():
         start, end = few.rows.offsets[3:5]
         first = all_of_them.rows.offsets[place]
         np.testing.assert_array_equal(a[start:end], b[first : first + end - start])
+
+
+def test_a_search_keeps_its_best_trial_and_goes_on(tmp_path):
+    fields = SMALL | {"noise_seeds": 0, "max_megabytes": 0.0, "report.samples": 0}
+    fields |= {"autotune_minutes": 1e-6, "epochs": 1}
+    path, folder = "configs/text/default.py", tmp_path / "w"
+    first = train(path, folder, **fields).metrics
+    assert first["best_model"] == "trial_0" and not (folder / "trial_1").exists()
+    # As if it had been stopped in the second trial.
+    config = override(read_config(path), fields)
+    job = TextSearch(config)._trial(config, 1)
+    Workdir(folder / "trial_1", "text", job.config.to_dict()).create().close()
+    metrics = train(path, folder, **fields).metrics
+    scores = [metrics[f"trial_{k}/val/accuracy"] for k in (0, 1)]
+    assert metrics["best_model"] == f"trial_{int(np.argmax(scores))}"
+    assert metrics["trial_0/val/loss"] == first["trial_0/val/loss"]
+    assert kerasdl.load(folder).predict(TEXTS[0])["label"] in ("negative", "positive")
+
+
+def test_trials_are_drawn_by_seed_and_number():
+    config = read_config("configs/text/default.py")
+    assert trial_fields(config, 0) == {}
+    assert trial_fields(config, 3) == trial_fields(config, 3) != trial_fields(config, 4)
+    other = override(config, {"seed": 1})
+    assert trial_fields(other, 3) != trial_fields(config, 3)
