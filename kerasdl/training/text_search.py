@@ -3,7 +3,7 @@
 Trial 0 is the config as it is; trial k is drawn by (seed, k) alone. A trial is a run of
 its own in the folder of its name, so that a search that was stopped goes on where it was,
 and trains no finished trial again. A trial is begun only if one of average length fits
-fits into what is left of the time.
+into what is left of the time.
 
 Reference: Bergstra and Bengio, Random Search for Hyper-Parameter Optimization, 2012.
 """
