@@ -21,7 +21,7 @@ from kerasdl.style.pictures import (
     read_srgb,
     shares_of_masks,
 )
-from kerasdl.style.transfer import Picture, StyleStep, stylize
+from kerasdl.style.transfer import Picture, StyleStep, network_of, stylize
 from kerasdl.training.checkpoint import read_arrays, restore_latest, write_latest
 from kerasdl.training.config import split_list
 from kerasdl.training.interrupts import Interrupted, SignalCatcher
@@ -83,9 +83,10 @@ class PictureJob(Job):
         self._options = style_options(config)
         self._content = as_array(content_picture(config))
         self._styles = [as_array(picture) for picture in style_pictures(config)]
-        fitted_size(self._content, config.image_size, "--config.content")
+        sizes = [fitted_size(self._content, config.image_size, "--config.content")]
         for style in self._styles:
-            fitted_size(style, self._options.full_style_size, "--config.styles")
+            wanted = self._options.full_style_size
+            sizes.append(fitted_size(style, wanted, "--config.styles"))
         masks = mask_pictures(config)
         self._masks = [as_array(mask) for mask in masks]
         if masks:
@@ -97,6 +98,10 @@ class PictureJob(Job):
             )
         if Path(config.init).suffix:
             read_srgb(config.init)
+        network = network_of(self._options)
+        if self._options.tile_size:
+            for size in sizes:
+                network.tiles(size)
 
     def fit(self, workdir: Workdir, objective: None) -> Outcome:
         """Optimises what is left to optimise and writes the result.

@@ -15,6 +15,7 @@ from kerasdl.reports.samples import Sample, save_sample_grid
 from kerasdl.style.examples import drawn_town
 from kerasdl.style.options import VideoOptions
 from kerasdl.style.pictures import fitted_size, read_srgb
+from kerasdl.style.transfer import network_of
 from kerasdl.style.video import (
     USUAL_FPS,
     check_options,
@@ -74,6 +75,7 @@ class VideoJob(Job):
         first = next(self._frames())
         fitted_size(first, config.image_size, "--config.content")
         optical_flow(first, first)
+        network_of(self._options)
         if self._video.write_file:
             import_writer()
 

@@ -134,6 +134,16 @@ def test_the_progress_is_shown_while_a_run_goes_on(whole, tmp_path, monkeypatch)
     assert not (whole[1].root / "progress.jpg").exists()  # result.png has taken its place
 
 
+def test_the_network_is_checked_before_a_workdir_is_made(tmp_path):
+    for fields, message in (
+        ({"tile_size": 30}, "`tile_size` must be at least 3[0-9] pixels .* got 30"),
+        ({"style_layers": "fire2"}, "no layer 'fire2' in efficientnet_lite0"),
+    ):
+        with pytest.raises(InputError, match=message):
+            train(make_job(make_config(**fields)), tmp_path / "w")
+        assert not (tmp_path / "w").exists()
+
+
 def test_masks_are_checked_before_a_workdir_is_made(tmp_path):
     Image.fromarray(np.zeros((30, 40), np.uint8)).save(tmp_path / "black.png")
     for masks, message in (
