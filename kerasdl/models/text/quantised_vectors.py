@@ -18,7 +18,6 @@ from __future__ import annotations
 import keras
 import numpy as np
 import tensorflow as tf
-from scipy.cluster.vq import kmeans2
 
 from kerasdl.data.texts.tokens import PADDING
 
@@ -40,6 +39,10 @@ def product_quantise(
     Returns:
         Codes, uint8 (V, M), and codebooks, float32 (M, 256, D / M).
     """
+    from scipy.cluster.vq import (
+        kmeans2,
+    )  # of the extra [jobs]; answering needs none of it
+
     size, width = table.shape
     codes = np.zeros((size, parts), np.uint8)
     books = np.zeros((parts, ENTRIES, width // parts), np.float32)
