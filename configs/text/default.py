@@ -35,11 +35,11 @@ def get_config() -> ConfigDict:
     config.data.max_tokens = 256  # longer sentences are cut
     config.data.min_count = 1  # rarer words are unknown
     config.data.max_words = 0  # size of the vocabulary; 0: no limit
-    # Shortest and longest character n-grams that words have ids of too, hashed into
-    # buckets, < and > marking a word's ends; of average and bag_of_words. 0: none.
+    # Character n-grams that words have ids of too, < and > marking a word's ends; of
+    # average and bag_of_words. 0: none. The shortest of them,
     config.data.min_subword = 0
-    config.data.max_subword = 0
-    config.data.subword_buckets = 0
+    config.data.max_subword = 0  # the longest, and
+    config.data.subword_buckets = 0  # how many ids their hashes are.
     config.data.skip_bad_lines = False  # skip and count them instead of ending the run
     config.data.generated_train = 6000  # generated for training if root is ""
     config.data.generated_val = 1000  # generated for validation if root is ""

@@ -18,9 +18,10 @@ import tensorflow as tf
 
 from kerasdl.errors import InputError
 from kerasdl.style.features import to_normalised
+from kerasdl.style.inputs import Picture, Pictures
 from kerasdl.style.options import StyleOptions, VideoOptions
 from kerasdl.style.pictures import fit_shorter_side, grey
-from kerasdl.style.transfer import Picture, PictureRun, Pictures
+from kerasdl.style.transfer import PictureRun
 
 NEEDED = "pip install 'kerasdl[video]'"
 # Files whose frames are read one by one.

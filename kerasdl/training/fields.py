@@ -16,13 +16,17 @@ from typing import Any, NamedTuple
 
 from kerasdl.decoding.options import DecodeOptions
 from kerasdl.runs import flatten
-from kerasdl.style.options import NetworkOptions, StyleOptions
+from kerasdl.style.options import NetworkOptions, StyleOptions, VideoOptions
 from kerasdl.training.config import find_config, read_config
 
 # The options that fields with a prefix are handed to, by folder of the config.
 _OPTIONS = {
     "captioning": {"decode.": DecodeOptions},
-    "style": {"": StyleOptions, "network.": NetworkOptions},
+    "style": {
+        "": StyleOptions,
+        "network.": NetworkOptions,
+        "video.": VideoOptions,
+    },
 }
 _WIDTH = 36
 

@@ -14,6 +14,7 @@ from kerasdl.reports.page import Outcome, Report
 from kerasdl.reports.style import report_style
 from kerasdl.style.descent import StyleState
 from kerasdl.style.examples import drawn_strokes, drawn_town
+from kerasdl.style.inputs import Picture
 from kerasdl.style.pictures import (
     FORMATS,
     encode_picture,
@@ -21,7 +22,7 @@ from kerasdl.style.pictures import (
     read_srgb,
     shares_of_masks,
 )
-from kerasdl.style.transfer import Picture, StyleStep, network_of, stylize
+from kerasdl.style.transfer import StyleStep, network_of, stylize
 from kerasdl.training.checkpoint import read_arrays, restore_latest, write_latest
 from kerasdl.training.config import split_list
 from kerasdl.training.interrupts import Interrupted, SignalCatcher

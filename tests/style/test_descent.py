@@ -9,11 +9,11 @@ import tensorflow as tf
 from kerasdl.errors import InputError
 from kerasdl.style.descent import (
     AdamDescent,
-    LbfgsDescent,
     StyleState,
     clamp_range,
     pixel_range,
 )
+from kerasdl.style.lbfgs import LbfgsDescent
 from kerasdl.style.options import StyleOptions
 
 SHAPE = (1, 4, 5, 3)

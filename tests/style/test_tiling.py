@@ -15,7 +15,8 @@ from kerasdl.style.features import to_normalised
 from kerasdl.style.network import StyleNetwork
 from kerasdl.style.objective import StyleObjective
 from kerasdl.style.options import make_options
-from kerasdl.style.tiling import Reach, TiledNetwork, TiledObjective, reaches, spans
+from kerasdl.style.reach import Reach, reaches
+from kerasdl.style.tiling import TiledNetwork, TiledObjective, spans
 
 OPTIONS = make_options(
     {

@@ -55,7 +55,12 @@ def flat(config):
         ("transfer", "data.val_share", 1.0, "must be at least 0 and less than 1, got 1"),
         ("text", "clip_norm", -1.0, r"clip_norm must not be negative, got -1\.0"),
         ("text", "model.head_dropout", 1.0, "head_dropout must be at least 0 and less"),
-        ("style", "method", "both", "method must be one of picture, network, got 'both'"),
+        (
+            "style",
+            "method",
+            "both",
+            "must be one of picture, network, video, got 'both'",
+        ),
         ("style", "scales", 0, "`scales` must be positive, got 0"),
         ("style", "network.steps", 0, "`network.steps` must be positive, got 0"),
         ("sequence", "models", "rnn,gru2", "models must be one of rnn, .*, got 'gru2'"),
