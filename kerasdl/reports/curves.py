@@ -163,7 +163,7 @@ def line_chart(
                 color=COLOURS[index % len(COLOURS)],
                 linestyle="-" if index < len(COLOURS) else "--",
                 marker="o" if len(xs) == 1 else None,
-                label=name,
+                label=name if len(xs) else "_nothing",  # kept out of the legend
             )
         if marked is not None:
             axis.axvline(marked[0], color="0.6", linestyle=":", label=marked[1])

@@ -71,8 +71,8 @@ def _by_step(outcome: Outcome, figure: str, label: str, **more) -> Chart:
     config, lines = outcome.config, {}
     for name, part in outcome.parts.items():
         epochs, values = column(part.rows, figure)
-        if epochs:
-            lines[name] = ([e * config["batches_per_epoch"] for e in epochs], values)
+        # A cell without the figure keeps its colour for the charts that show it.
+        lines[name] = ([e * config["batches_per_epoch"] for e in epochs], values)
     steps = f"training steps of {config['batch_size']} sequences"
     return line_chart(lines, steps, label, **more)
 
