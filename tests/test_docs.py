@@ -47,11 +47,11 @@ def test_headline_figures_are_those_of_the_docs(config):
 def test_figures_of_the_readme_are_those_of_the_configs():
     headlines = {Path(p).stem: describe_config(p)[1] for p in packaged_configs()}
     rows = re.findall(
-        r"^\| `(\w+)`.* ([\d.]+(?: ← [\d.]+ → [\d.]+)?)[^|\d]*\|$",
+        r"^\| `(\w+)`.*\| (\d[\d., ←→]*\d)(?: \([^|]*\))? \|$",
         (ROOT / "README.md").read_text("utf-8"),
         flags=re.M,
     )
-    assert len(rows) == 6
+    assert len(rows) == 8
     for config, figure in rows:
         assert f" {figure} (" in headlines[config] + " ("
 
