@@ -1,11 +1,12 @@
-"""The names that TensorFlow does not make public, each with the reason for its use.
+"""The names that TensorFlow and Keras do not make public, each with its reason.
 
-They may move with any release, which is why setup.cfg bounds TensorFlow;
+They may move with any release, which is why setup.cfg bounds the two;
 tests/test_tensorflow_private.py tries each of them.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 
+import keras
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
 from tensorflow.core.protobuf import saved_model_pb2
@@ -73,3 +74,28 @@ def nodes_of(graph: tf.compat.v1.GraphDef) -> Iterator:
 def write_fingerprint(folder: str) -> None:
     """Writes the fingerprint of a SavedModel whose graph was changed on the disk."""
     fingerprinting_utils.write_fingerprint(folder)
+
+
+def trained_variables(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
+    """Returns the variables that a built optimizer moves, by which it can be checked."""
+    return list(optimizer._trainable_variables)
+
+
+def moving_averages(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
+    """Returns the average of each of `trained_variables`, of an optimizer with `use_ema`.
+
+    Keras gives them to the model at the end of `fit` alone.
+    """
+    return list(optimizer._model_variables_moving_average)
+
+
+def variable_index(
+    optimizer: keras.optimizers.Optimizer, variable: keras.Variable
+) -> int:
+    """Returns the place of a variable among `trained_variables`."""
+    return optimizer._get_variable_index(variable)
+
+
+def is_decayed(optimizer: keras.optimizers.Optimizer, variable: keras.Variable) -> bool:
+    """Returns whether an optimizer's weight decay, if it has one, is for a variable."""
+    return optimizer._use_weight_decay(variable)

@@ -1,8 +1,10 @@
-"""Each private name of TensorFlow still does what it is used for; no other is used."""
+"""Private names of TensorFlow and Keras do what they are used for; no other is used."""
 
 import re
 from pathlib import Path
 
+import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -96,3 +98,21 @@ def test_messages_and_fingerprint_of_a_saved_model(tmp_path):
     assert print_file.read_bytes() != before
     tensor = tensorflow_private.TensorProto(float_val=[1.0], dtype=1)
     assert tf.make_ndarray(tensor).size == 1
+
+
+def test_what_an_optimizer_holds():
+    weights = [keras.Variable(np.ones(2, np.float32), name=name) for name in "ab"]
+    optimizer = keras.optimizers.AdamW(0.5, use_ema=True, ema_momentum=0.75)
+    optimizer.exclude_from_weight_decay(var_names=["b"])
+    optimizer.build(weights)
+    held = tensorflow_private.trained_variables(optimizer)
+    assert all(variable is weight for variable, weight in zip(held, weights, strict=True))
+    assert [tensorflow_private.variable_index(optimizer, w) for w in weights] == [0, 1]
+    assert [tensorflow_private.is_decayed(optimizer, w) for w in weights] == [True, False]
+    iterates = []
+    for _ in range(2):
+        optimizer.apply([tf.ones(2), tf.ones(2)])
+        iterates.append([weight.numpy() for weight in weights])
+    averages = tensorflow_private.moving_averages(optimizer)
+    for average, first, second in zip(averages, *iterates, strict=True):
+        np.testing.assert_allclose(average, 0.75 * first + 0.25 * second, rtol=1e-6)

@@ -94,15 +94,15 @@ def stylize_frames(
             trust = trusted(backward, optical_flow(there, here))[..., np.newaxis]
             moved = along(painted, backward)
             start = moved * trust + here * (1 - trust)
+            wanted = start, moved
             if options.keep_colours:
-                moved, start = (grey(np.uint8(np.rint(x))) for x in (moved, start))
+                wanted = (grey(np.uint8(np.rint(x))) for x in wanted)
             pictures.warm, target = (
-                to_normalised(tf.constant(x[np.newaxis], tf.float32))
-                for x in (start, moved)
+                to_normalised(tf.constant(x[np.newaxis], tf.float32)) for x in wanted
             )
             pictures.anchor = target, tf.constant(trust[np.newaxis])
             result = PictureRun(pictures, later, later.iterations).run(None)
-            off = np.abs(along(painted, backward) - result.image).mean(-1)
+            off = np.abs(moved - result.image).mean(-1)
             share = float(trust.mean())
             flicker = float((off * trust[..., 0]).sum() / max(trust.sum(), 1))
             painted = result.image

@@ -18,7 +18,7 @@ import numpy as np
 from scipy.optimize import brentq, minimize_scalar
 from scipy.special import expit, log_expit, softmax
 
-from kerasdl.metrics.classification import calibration, log_loss
+from kerasdl.metrics.classification import log_loss
 
 # Temperatures are looked for between this and its inverse.
 LOWEST = 0.05
@@ -87,16 +87,6 @@ def fit_temperature(
         elif excess(found) > 0:
             found = brentq(excess, found, bounds[1])
     return math.exp(found)
-
-
-def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """|accuracy − confidence|, averaged over examples; of several labels over decisions.
-
-    Args:
-        probabilities: float (N, K).
-        labels: int (N,), the classes; of several labels each 0 or 1, (N, K).
-    """
-    return calibration(labels, probabilities).expected_error
 
 
 def fit_threshold(scores: np.ndarray, positive: np.ndarray, criterion: str) -> float:

@@ -30,10 +30,11 @@ from kerasdl.training.checkpoint import (
 )
 from kerasdl.training.distribution import check_agreement
 from kerasdl.training.interrupts import Interrupted, SignalCatcher
-from kerasdl.training.optimization import averaged_weights, inner_optimizer
+from kerasdl.training.optimization import averaged_weights
 from kerasdl.training.progress import epoch_line, say, track
 from kerasdl.training.steps import TrainingSteps
 from kerasdl.training.workdir import MetricsLog, Workdir
+from kerasdl.tuning.optimizers import inner_optimizer
 
 # Metrics that are better when smaller; every other is better when larger.
 MINIMISED = ("loss", "nll", "ece", "mae")

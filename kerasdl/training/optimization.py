@@ -7,7 +7,9 @@ import keras
 from ml_collections import ConfigDict
 
 from kerasdl.errors import InputError
+from kerasdl.tensorflow_private import moving_averages, trained_variables
 from kerasdl.tuning import OneCycle
+from kerasdl.tuning.optimizers import inner_optimizer, restored
 
 # Not decayed: biases, and BatchNorm's offset and scale.
 NOT_DECAYED = ("bias", "beta", "gamma")
@@ -78,15 +80,6 @@ def make_optimizer(
     return optimizer
 
 
-def inner_optimizer(
-    optimizer: keras.optimizers.Optimizer,
-) -> keras.optimizers.Optimizer:
-    """The optimiser that moves the weights, inside those that scale losses or rates."""
-    while hasattr(optimizer, "inner_optimizer"):
-        optimizer = optimizer.inner_optimizer
-    return optimizer
-
-
 @contextlib.contextmanager
 def averaged_weights(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
     """The trained variables are their moving averages inside, if there are such.
@@ -97,14 +90,8 @@ def averaged_weights(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
     if not inner.use_ema or not int(inner.iterations.numpy()):
         yield
         return
-    variables = list(inner._trainable_variables)
-    before = [variable.numpy() for variable in variables]
-    for variable, average in zip(
-        variables, inner._model_variables_moving_average, strict=True
-    ):
-        variable.assign(average)
-    try:
+    variables = trained_variables(inner)
+    with restored(variables):
+        for variable, average in zip(variables, moving_averages(inner), strict=True):
+            variable.assign(average)
         yield
-    finally:
-        for variable, value in zip(variables, before, strict=True):
-            variable.assign(value)

@@ -7,6 +7,7 @@ import itertools
 from kerasdl.errors import InputError
 from kerasdl.training.job import Job, Objective
 from kerasdl.training.precision import FLOAT32
+from kerasdl.tuning.optimizers import restored
 from kerasdl.tuning.rate_finder import LOWEST, RateCurve, sweep
 
 
@@ -16,8 +17,6 @@ def sweep_rates(job: Job, objective: Objective) -> RateCurve:
     Raises:
         InputError: The loss is not finite at once.
     """
-    variables = list(objective.model.variables)
-    before = [variable.numpy() for variable in variables]
     optimizer = job.optimizer(LOWEST)
     optimizer.build(objective.model.trainable_variables)
     take_steps = objective.steps(optimizer, FLOAT32)
@@ -29,9 +28,7 @@ def sweep_rates(job: Job, objective: Objective) -> RateCurve:
         return take_steps([next(batches)])[0]["loss"]
 
     try:
-        return sweep(take_step)
+        with restored(objective.model.variables):
+            return sweep(take_step)
     except ValueError as error:
         raise InputError(f"--config.lr_find: {error}") from error
-    finally:
-        for variable, value in zip(variables, before, strict=True):
-            variable.assign(value)

@@ -25,6 +25,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasdl import layers as ours
+from kerasdl.tuning.optimizers import restored
 
 RECURRENT = (keras.layers.LSTM, keras.layers.GRU, keras.layers.SimpleRNN)
 # The share of the gradient that counts as nothing.
@@ -109,11 +110,9 @@ def measure(model: keras.Layer, inputs: Any, seed: int = 0) -> dict[str, Reach]:
         )
     # Keras's layers move their dropout seeds on in inference too. They are put back, so
     # that training draws the same with measurements as without.
-    seeds = [(v, v.numpy()) for v in model.non_trainable_variables if "int" in v.dtype]
-    with _recorded(found) as calls:
+    seeds = [v for v in model.non_trainable_variables if "int" in v.dtype]
+    with restored(seeds), _recorded(found) as calls:
         model(inputs, training=False)
-    for variable, value in seeds:
-        variable.assign(value)
     if not calls:
         raise ValueError(
             "Received an invalid value for argument `inputs`, expected a batch on which "

@@ -1,6 +1,7 @@
 """The style job: its pictures, its options, an optimisation that can resume."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def content_picture(config: ConfigDict) -> Picture:
     """The picture that `config.content` names, or a drawn one."""
     if not config.content:
         return drawn_town(config.image_size, config.seed)
-    return _under_root(config, config.content)
+    return under_root(config, config.content)
 
 
 def style_pictures(config: ConfigDict) -> list[Picture]:
@@ -51,21 +52,23 @@ def style_pictures(config: ConfigDict) -> list[Picture]:
     """
     if not config.styles:
         return [drawn_strokes(config.style_size, config.seed)]
-    whole = _under_root(config, config.styles)
+    whole = under_root(config, config.styles)
     if whole.is_file():
         return [whole]
-    return [_under_root(config, name) for name in split_list(config.styles)]
+    return [under_root(config, name) for name in split_list(config.styles)]
 
 
 def mask_pictures(config: ConfigDict) -> list[Picture]:
     """The masks that `config.masks` names; none if it is empty."""
-    return [_under_root(config, name) for name in split_list(config.masks)]
+    return [under_root(config, name) for name in split_list(config.masks)]
 
 
-def _under_root(config: ConfigDict, name: str) -> Path:
+def under_root(
+    config: ConfigDict, name: str, is_there: Callable[[Path], bool] = Path.is_file
+) -> Path:
     """A picture's path: below `data.root` if it is there, else as it is."""
     below = Path(config.data.root) / name
-    return below if config.data.root and below.is_file() else Path(name)
+    return below if config.data.root and is_there(below) else Path(name)
 
 
 def as_array(picture: Picture) -> np.ndarray:

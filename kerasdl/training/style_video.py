@@ -17,6 +17,7 @@ from kerasdl.style.options import VideoOptions
 from kerasdl.style.pictures import fitted_size, read_srgb
 from kerasdl.style.transfer import network_of
 from kerasdl.style.video import (
+    NEEDED,
     USUAL_FPS,
     check_options,
     is_video,
@@ -34,6 +35,7 @@ from kerasdl.training.style import (
     as_array,
     list_pictures,
     style_pictures,
+    under_root,
     write_picture,
 )
 from kerasdl.training.workdir import MetricsLog, Workdir, atomic_path
@@ -93,12 +95,7 @@ class VideoJob(Job):
         return itertools.islice(frames, start, self._video.most_frames or None)
 
     def _content_path(self) -> Path:
-        below = Path(self.config.data.root) / self.config.content
-        return (
-            below
-            if self.config.data.root and below.exists()
-            else Path(self.config.content)
-        )
+        return under_root(self.config, self.config.content, Path.exists)
 
     def fit(self, workdir: Workdir, objective: None) -> Outcome:
         """Repaints the frames that are left.
@@ -143,10 +140,8 @@ class VideoJob(Job):
         if self._video.write_file:
             path = workdir / "result.mp4"
             with atomic_path(path) as temporary:
-                named = temporary.with_suffix(".mp4")
                 pictures = (read_srgb(self._path(k)) for k in range(count))
-                write_video(named, pictures, self._fps)
-                named.replace(temporary)
+                write_video(temporary, pictures, self._fps)
             say(f"result: {path}")
         return Outcome(
             workdir.root, workdir.config, log.rows, seconds=log.rows[-1]["seconds"]
@@ -212,8 +207,6 @@ def import_writer() -> None:
     Raises:
         InputError: imageio or its ffmpeg is not installed.
     """
-    from kerasdl.style.video import NEEDED
-
     try:
         import imageio.v2
         import imageio_ffmpeg

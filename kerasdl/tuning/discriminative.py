@@ -14,6 +14,7 @@ from typing import Any
 import keras
 
 from kerasdl.models.layer_groups import layer_groups
+from kerasdl.tensorflow_private import is_decayed, variable_index
 
 
 def layer_rates(
@@ -113,9 +114,9 @@ class DiscriminativeOptimizer(keras.optimizers.Optimizer):
     def _scaled_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """What `inner_optimizer` does with one variable, at the variable's rate."""
         inner = self.inner_optimizer
-        factor = self._rates[inner._get_variable_index(variable)]
+        factor = self._rates[variable_index(inner, variable)]
         rate = keras.ops.cast(learning_rate, variable.dtype) * factor
-        if inner.weight_decay is not None and inner._use_weight_decay(variable):
+        if inner.weight_decay is not None and is_decayed(inner, variable):
             inner.assign_sub(variable, variable * inner.weight_decay * rate)
         self._inner_step(gradient, variable, rate)
 

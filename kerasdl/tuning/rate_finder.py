@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from kerasdl.tuning.optimizers import restored
+
 if TYPE_CHECKING:
     from kerasdl.reports.curves import Chart
 
@@ -195,7 +197,6 @@ def lr_find(
     model.optimizer.learning_rate = curve.suggestion
     ```
     """
-    before = [(variable, variable.numpy()) for variable in model.variables]
     own, train_function = model.optimizer, model.train_function
     model.optimizer = at_rate(own, lowest)
     model.train_function = None
@@ -206,10 +207,9 @@ def lr_find(
         return float(model.train_on_batch(*next(batches), return_dict=True)["loss"])
 
     try:
-        return sweep(take_step, lowest, highest, steps)
+        with restored(model.variables):
+            return sweep(take_step, lowest, highest, steps)
     finally:
-        for variable, value in before:
-            variable.assign(value)
         model.optimizer, model.train_function = own, train_function
         model.reset_metrics()
 

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import keras
 
 from kerasdl.models.layer_groups import layer_groups
+from kerasdl.tensorflow_private import trained_variables
+from kerasdl.tuning.optimizers import inner_optimizer
 
 Groups = Sequence[Sequence[keras.layers.Layer]]
 
@@ -72,10 +74,8 @@ class GradualUnfreezing(keras.callbacks.Callback):
         train_last(self.groups, len(self.groups))
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
-        optimizer = model.optimizer
-        while hasattr(optimizer, "inner_optimizer"):
-            optimizer = optimizer.inner_optimizer
-        known = {id(variable) for variable in optimizer._trainable_variables}
+        optimizer = inner_optimizer(model.optimizer)
+        known = {id(variable) for variable in trained_variables(optimizer)}
         reached = {id(variable) for variable in model.trainable_variables}
         for layer in (layer for group in self.groups for layer in group):
             own = {id(variable) for variable in layer.trainable_variables}

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from kerasdl.metrics.classification import calibration
 from kerasdl.training.calibration import (
-    expected_calibration_error,
     fit_temperature,
     fit_threshold,
     fit_thresholds,
@@ -27,8 +27,8 @@ def test_the_temperature_of_logits_that_are_too_large_is_found(classes):
     assert fit_temperature(3 * logits, labels) == pytest.approx(3, rel=0.05)
     before = scaled_probabilities(3 * logits)
     after = scaled_probabilities(3 * logits, fit_temperature(3 * logits, labels))
-    assert expected_calibration_error(after, labels) < 0.015
-    assert expected_calibration_error(before, labels) > 0.1
+    assert calibration(labels, after).expected_error < 0.015
+    assert calibration(labels, before).expected_error > 0.1
     np.testing.assert_array_equal(before.argmax(axis=1), after.argmax(axis=1))
 
 
@@ -36,7 +36,7 @@ def test_the_temperature_of_several_labels_each():
     logits = RANDOM.normal(0, 2, (5_000, 3))
     labels = (RANDOM.random((5_000, 3)) < 1 / (1 + np.exp(-logits))).astype(int)
     assert fit_temperature(logits / 2, labels) == pytest.approx(0.5, rel=0.05)
-    assert expected_calibration_error(1 / (1 + np.exp(-logits)), labels) < 0.02
+    assert calibration(labels, 1 / (1 + np.exp(-logits))).expected_error < 0.02
 
 
 def test_views_are_averaged_as_probabilities():

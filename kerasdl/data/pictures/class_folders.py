@@ -115,6 +115,24 @@ def hold_out(
     return train, val
 
 
+def hold_out_validation(
+    splits: dict[str, list[LabelledPicture]], share: float, lacking: str
+) -> str:
+    """Moves pictures from the training split to that for validation; says so in a line.
+
+    Args:
+        splits: By name; changed.
+        share: See `hold_out`.
+        lacking: What begins the line: where there is no validation split.
+    """
+    count = len(splits["train"])
+    splits["train"], splits["val"] = hold_out(splits["train"], share)
+    return (
+        f"{lacking}; {len(splits['val'])} of {count} training pictures held out by the "
+        "hash of their bytes."
+    )
+
+
 def read_class_folders(root: str | Path, val_share: float = 0.2) -> PictureDataset:
     """Reads a folder of class folders, with or without folders of splits around them.
 
@@ -151,11 +169,8 @@ def read_class_folders(root: str | Path, val_share: float = 0.2) -> PictureDatas
         splits[split] = _read_split(root, folder, class_names, found)
     notes += found.note(root)
     if "val" not in folders:
-        splits["train"], splits["val"] = hold_out(splits["train"], val_share)
         notes.append(
-            f"{root}: no validation folder; {len(splits['val'])} of "
-            f"{len(splits['train']) + len(splits['val'])} training pictures held out by "
-            "the hash of their bytes."
+            hold_out_validation(splits, val_share, f"{root}: no validation folder")
         )
     check_classes(str(root), class_names, splits["train"])
     return PictureDataset(class_names, **splits, notes=tuple(notes))

@@ -19,7 +19,7 @@ from kerasdl.data.pictures.class_folders import (
     LabelledPicture,
     PictureDataset,
     check_classes,
-    hold_out,
+    hold_out_validation,
 )
 from kerasdl.data.splits import SPLITS, split_named
 from kerasdl.data.texts.dataset import sort_labels
@@ -103,11 +103,8 @@ def read_label_table(
     }
     notes = []
     if not splits["val"]:
-        splits["train"], splits["val"] = hold_out(splits["train"], val_share)
-        notes.append(
-            f"{table}: no validation pictures; {len(splits['val'])} of the training "
-            "pictures held out by the hash of their bytes."
-        )
+        lacking = f"{table}: no validation pictures"
+        notes.append(hold_out_validation(splits, val_share, lacking))
     check_classes(str(table), names, splits["train"])
     return PictureDataset(names, **splits, notes=tuple(notes))
 

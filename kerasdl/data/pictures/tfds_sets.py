@@ -6,7 +6,7 @@ from kerasdl.data.pictures.class_folders import (
     LabelledPicture,
     PictureDataset,
     check_classes,
-    hold_out,
+    hold_out_validation,
 )
 from kerasdl.data.splits import SPLITS
 from kerasdl.data.tfds_sets import PREFIX, find_feature, open_tfds, read_splits
@@ -47,10 +47,7 @@ def read_picture_tfds(
         raise InputError(f"{what}: expected a split `train`, got none.")
     notes = []
     if not splits["val"]:
-        splits["train"], splits["val"] = hold_out(splits["train"], val_share)
-        notes.append(
-            f"{what}: no validation split; {len(splits['val'])} training pictures held "
-            "out by the hash of their bytes."
-        )
+        lacking = f"{what}: no validation split"
+        notes.append(hold_out_validation(splits, val_share, lacking))
     check_classes(what, class_names, splits["train"])
     return PictureDataset(class_names, **splits, notes=tuple(notes))

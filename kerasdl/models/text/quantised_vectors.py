@@ -39,9 +39,8 @@ def product_quantise(
     Returns:
         Codes, uint8 (V, M), and codebooks, float32 (M, 256, D / M).
     """
-    from scipy.cluster.vq import (
-        kmeans2,
-    )  # of the extra [jobs]; answering needs none of it
+    # SciPy comes with the extra [jobs]; answering needs none of it.
+    from scipy.cluster.vq import kmeans2
 
     size, width = table.shape
     codes = np.zeros((size, parts), np.uint8)
